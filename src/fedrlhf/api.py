@@ -1,0 +1,62 @@
+"""Run the main job from Python or from the command line, on either engine."""
+
+import shlex
+from collections.abc import Sequence
+
+from flwr.serverapp.strategy import Strategy
+
+from fedrlhf.config import load, schema, split_overrides
+from fedrlhf.tracking.progress import ProgressReport, console_sink
+from fedrlhf.tracking.run_directory import RunDirectory
+
+
+def run(overrides: str | Sequence[str] = "", *, strategy: Strategy | None = None,
+        progress: ProgressReport | None = None) -> RunDirectory:
+    """Run the stages of a configuration and return the run's folder.
+
+    Args:
+        overrides: As on the command line: ``"experiment=smoke select.rounds=3"``.
+        strategy: A Flower strategy object instead of the configured one. It runs on the local
+            engine, because an object cannot reach the processes that Flower starts.
+        progress: Where to show progress; by default the console.
+
+    Raises:
+        UserError: Something in the configuration, the data or the run's folder has to change.
+        RunFailed: The run started and failed.
+    """
+    words = split_overrides(overrides)
+    config = load(words)
+    if strategy is not None and config.runtime.engine != "local":
+        words.append("runtime.engine=local")
+        config = load(words)
+    progress = progress or ProgressReport(console_sink())
+    run_directory = RunDirectory.at(config.run.dir)
+    words.append(f"run.dir={run_directory.path}")  # whatever folder other processes work in
+    config = load(words)
+    if config.runtime.engine == "local":
+        return _run_local(config, words, progress, strategy)
+    return _run_flower(config, words, progress)
+
+
+def _run_local(config: schema.Config, overrides: Sequence[str], progress: ProgressReport,
+               strategy: Strategy | None) -> RunDirectory:
+    """Run everything in this process, client after client."""
+    from fedrlhf.client_app import app
+    from fedrlhf.federation.flower_internals import server_identity
+    from fedrlhf.federation.local_grid import LocalGrid
+    from fedrlhf.server_app import execute
+
+    grid = LocalGrid(app, supernodes=1, run_config={"overrides": shlex.join(overrides)})
+    with server_identity():
+        return execute(config, overrides, grid, progress, strategy)
+
+
+def _run_flower(config: schema.Config, overrides: Sequence[str],
+                progress: ProgressReport) -> RunDirectory:
+    """Divide the data here, so that errors in them show at once, and do the rest by `flwr run`."""
+    from fedrlhf.deploy.flwr_run import follow_flower
+    from fedrlhf.server_app import prepare
+
+    clients = prepare(config, progress)
+    follow_flower(config, shlex.join(overrides), clients, progress)
+    return RunDirectory.at(config.run.dir)

@@ -1,0 +1,114 @@
+"""Flower's ClientApp: what a client answers to each kind of message.
+
+Only adapters and numbers leave this process; the shard is read here and stays here.
+"""
+
+import numpy as np
+from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from fedrlhf.config import load
+from fedrlhf.errors import UserError
+from fedrlhf.evaluation.agreement import agreement_counts
+from fedrlhf.federation.faults import inject
+from fedrlhf.federation.messages import (
+    ARRAYS,
+    CONFIG,
+    ENVELOPE,
+    EXAMPLES,
+    check_source,
+    from_arrays,
+    reply,
+    to_arrays,
+)
+from fedrlhf.federation.site import Site, open_site, shard_files
+from fedrlhf.data.population import read_shard
+from fedrlhf.models.runtime import prepare_process, quiet_libraries
+from fedrlhf.objectives.base import LocalTask
+from fedrlhf.seeding import seed_for
+from fedrlhf.selectors.selector import open_selector
+from fedrlhf.selectors.voting import judge_with_all
+
+app = ClientApp()
+
+
+@app.query("roll_call")
+def roll_call(message: Message, context: Context) -> Message:
+    """Say which clients this SuperNode holds and how many pairs each has."""
+    check_source(message.content)
+    config = load(str(context.run_config.get("overrides", "")))
+    shards = [read_shard(path) for path in shard_files(config, context.node_config).values()]
+    return Message(RecordDict({ENVELOPE: ConfigRecord({
+        "client-ids": [shard.client_id for shard in shards],
+        "train": [sum(not pair.tie for pair in shard.train) for shard in shards],
+        "validation": [sum(not pair.tie for pair in shard.validation) for shard in shards],
+        "test": [len(shard.test) for shard in shards]})}), reply_to=message)
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Train the selector in the message on the client's shard; of several, the best fitting one."""
+    site = _open(message, context)
+    adapters = from_arrays(message.content.array_records[ARRAYS])
+    request = message.content.config_records[CONFIG]
+    chosen = _best_fitting(site, adapters)
+    result = site.objective.train(site.config, site.shard.train, LocalTask(
+        adapters[chosen],
+        seed_for(site.config.run.seed, "train", int(request["server-round"]), site.shard.client_id),
+        float(request.get("proximal-mu", 0.0))))
+    adapter = inject(site.config.faults.get(site.shard.client_id), result.adapter)
+    return reply(message, MetricRecord({EXAMPLES: result.examples, **result.metrics}),
+                 to_arrays({chosen: adapter}))
+
+
+@app.evaluate()
+def validate(message: Message, context: Context) -> Message:
+    """Measure the validation loss of the selector in the message."""
+    site = _open(message, context)
+    adapters = from_arrays(message.content.array_records[ARRAYS])
+    pairs = [pair for pair in site.shard.validation if not pair.tie]
+    loss = site.objective.losses(site.config, pairs, list(adapters.values()))[0]
+    return reply(message, MetricRecord({EXAMPLES: len(pairs), "validation_loss": float(loss)}))
+
+
+@app.evaluate("rank")
+def rank(message: Message, context: Context) -> Message:
+    """Measure the validation loss of every selector in the message."""
+    site = _open(message, context)
+    adapters = from_arrays(message.content.array_records[ARRAYS])
+    losses = site.objective.losses(site.config, site.shard.validation, list(adapters.values()))
+    return reply(message, MetricRecord({EXAMPLES: len(site.shard.validation),
+                                        "losses": [float(loss) for loss in losses]}))
+
+
+@app.evaluate("agreement")
+def agreement(message: Message, context: Context) -> Message:
+    """Compare the selectors' judgements with the client's held-out preferences; return counts."""
+    site = _open(message, context)
+    adapters = from_arrays(message.content.array_records[ARRAYS])
+    own = int(message.content.config_records[CONFIG]["own"])
+    counts = agreement_counts(
+        site.shard.test,
+        lambda pairs: judge_with_all(open_selector(site.config), adapters.values(), pairs),
+        own=list(adapters).index(own))
+    return reply(message, MetricRecord(counts))
+
+
+def _open(message: Message, context: Context) -> Site:
+    quiet_libraries()
+    prepare_process(threads=1)
+    site = open_site(message, context)
+    layout = str(message.content.config_records[ENVELOPE]["layout"])
+    if layout and layout != (mine := open_selector(site.config).slot.layout.digest):
+        raise UserError(f"this client's adapter layout is {mine}, the server's {layout}: "
+                        "selector.model or selector.adapter differ between the two")
+    return site
+
+
+def _best_fitting(site: Site, adapters: dict[int, np.ndarray]) -> int:
+    if len(adapters) == 1:
+        return next(iter(adapters))
+    losses = site.objective.losses(site.config, site.shard.validation, list(adapters.values()))
+    if np.isnan(losses).all():
+        return min(adapters)
+    return list(adapters)[int(np.nanargmin(losses))]

@@ -1,0 +1,125 @@
+"""Compose the configuration of a run from ``conf/`` and overrides."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException, HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fedrlhf.config import schema
+from fedrlhf.config.validate import validate
+from fedrlhf.errors import ConfigError
+
+_COMPONENTS = {
+    "data": {"tutor": schema.TutorSource, "jsonl": schema.JsonlSource,
+             "ukp_convarg": schema.UkpConvArgSource,
+             "tulu_human_eval": schema.TuluHumanEvalSource, "hh_rlhf": schema.HhRlhfSource},
+    "objective": {"choice": schema.Choice},
+    "strategy": {"fedbis": schema.FedBis, "fedbiscuit": schema.FedBiscuit, "ifca": schema.Ifca,
+                 "step_matched_fedbis": schema.StepMatchedFedBis,
+                 "local_only": schema.LocalOnly},
+}
+
+
+def load(overrides: str | Sequence[str] = "") -> schema.Config:
+    """Compose, check and return the configuration.
+
+    Args:
+        overrides: Hydra overrides as one string (split as a shell splits words) or as a list:
+            ``"experiment=smoke select.rounds=7"``.
+
+    Raises:
+        ConfigError: An override names an unknown key, has a wrong type or a refused value.
+    """
+    node = _compose(split_overrides(overrides))
+    try:
+        config = OmegaConf.to_object(node)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_first_line(error)) from None
+    assert isinstance(config, schema.Config)
+    config.data, config.objective, config.strategy = (
+        OmegaConf.to_container(node[name], resolve=True) for name in _COMPONENTS)
+    validate(config)
+    return config
+
+
+def split_overrides(overrides: str | Sequence[str]) -> list[str]:
+    """Split overrides as a shell splits words; a list stays as it is."""
+    return shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
+
+
+def as_dict(config: schema.Config) -> dict[str, Any]:
+    """Return the configuration as plain dictionaries, lists and numbers."""
+    return {name: asdict(value) if is_dataclass(value) else value
+            for name, value in vars(config).items()}
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """List the keys whose values differ, as ``select.rounds: 12 -> 20``."""
+    changed = []
+    for key in sorted({*old, *new}):
+        left, right = old.get(key), new.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            changed += differences(left, right, f"{prefix}{key}.")
+        elif left != right:
+            changed.append(f"{prefix}{key}: {left} -> {right}")
+    return changed
+
+
+def config_folder() -> Path:
+    """Find ``conf/``: $FEDRLHF_CONF, the checkout's, or the one inside an installed wheel.
+
+    Raises:
+        ConfigError: None of them holds config.yaml.
+    """
+    package = Path(__file__).parents[1]
+    places = [package.parents[1] / "conf", package / "conf"]
+    if chosen := os.environ.get("FEDRLHF_CONF"):
+        places = [Path(chosen)]
+    for place in places:
+        if (place / "config.yaml").is_file():
+            return place.resolve()
+    raise ConfigError(f"no config.yaml in {' or '.join(map(str, places))}; "
+                      "set FEDRLHF_CONF to the folder conf/ of fedrlhf")
+
+
+@lru_cache(maxsize=1)
+def _register_schema() -> None:
+    store = ConfigStore.instance()
+    store.store(name="schema", node=schema.Config)
+    for group, options in _COMPONENTS.items():
+        for name, node in options.items():
+            store.store(group=f"schema/{group}", name=name, node=node)
+
+
+def _compose(overrides: list[str]) -> DictConfig:
+    _register_schema()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            return compose("config", overrides)
+    except (HydraException, ConfigCompositionException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error, overrides)) from None
+
+
+def _explain(error: Exception, overrides: list[str]) -> str:
+    """Say in one or two lines what Hydra found wrong, and where to look."""
+    cause = error.__cause__ or error
+    lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
+    text = "; ".join(dict.fromkeys(line for line in lines if "hydra.cc" not in line))
+    return (f"the configuration does not compose: {text}. "
+            f"Overrides: {shlex.join(overrides) or '(none)'}. "
+            "`fedrlhf config` prints every key and its value.")
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())

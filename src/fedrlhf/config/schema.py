@@ -1,0 +1,330 @@
+"""The only schema of a run and the only place of its defaults.
+
+Each section is a dataclass; Hydra composes it from ``conf/`` and the command line. Sections with a
+``_target_`` are components: the other fields are the arguments of that class.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+STAGES = ("partition", "select", "label", "align", "evaluate")
+
+
+@dataclass
+class Run:
+    """Where a run lives and what it does. The same command again continues the run."""
+
+    name: str = "tutor"
+    dir: str = "runs/${run.name}"
+    seed: int = 0
+    stages: list[str] = field(default_factory=lambda: list(STAGES))
+    redo_changed: bool = False  # make stages again whose settings changed; else stop and say which
+
+
+# ---------------------------------------------------------------------------------- preferences
+
+
+@dataclass
+class TutorSource:
+    """Simulated students of a data-science tutor, with known tastes (data/tutor)."""
+
+    _target_: str = "fedrlhf.data.tutor.source.TutorSource"
+    clients: int = 12
+    groups: int = 3
+    group_shares: list[float] = field(default_factory=list)  # empty: equal groups
+    pairs_per_client: int = 200
+    heterogeneity: float = 1.0  # size of the tastes that differ between groups
+    personal_noise: float = 0.1  # standard deviation of a student's own deviation
+    label_noise: float = 0.3  # temperature of the Bradley-Terry choice, in units of utility
+    wrong_answers: float = 0.15  # share of answers about another topic
+    seed: int = 0
+
+
+@dataclass
+class JsonlSource:
+    """Preferences in a JSON-lines file: TRL's columns or completion_a/completion_b/preference."""
+
+    _target_: str = "fedrlhf.data.jsonl.JsonlSource"
+    path: str = MISSING
+    instructions: str | None = None  # JSON lines with a `prompt`, for the server's stages
+
+
+@dataclass
+class UkpConvArgSource:
+    """Votes on which of two arguments convinces more (Habernal and Gurevych, 2016)."""
+
+    _target_: str = "fedrlhf.data.ukp_convarg.UkpConvArgSource"
+    path: str = MISSING
+
+
+@dataclass
+class TuluHumanEvalSource:
+    """Human comparisons of two models' completions (Wang et al., 2023)."""
+
+    _target_: str = "fedrlhf.data.tulu_human_eval.TuluHumanEvalSource"
+    path: str = MISSING
+
+
+@dataclass
+class HhRlhfSource:
+    """Helpful and harmless dialogues (Bai et al., 2022), from a local file or the hub."""
+
+    _target_: str = "fedrlhf.data.hh_rlhf.HhRlhfSource"
+    path: str = "Anthropic/hh-rlhf"
+    revision: str | None = None
+    split: str = "train"
+    limit: int | None = None
+
+
+@dataclass
+class Partition:
+    """How preferences become shards.
+
+    ``by``: ``column`` (one client for each value of ``column``), ``iid`` or ``dirichlet`` (each
+    value of ``column`` is spread over the clients by Dirichlet(alpha)).
+    """
+
+    by: str = "column"
+    column: str = "client_id"
+    clients: int | None = None  # how many; column: null takes all that are large enough
+    choose: str = "largest"  # column: which clients, when there are more: largest | sample
+    alpha: float = 0.3
+    min_pairs: int = 10  # smallest shard; column: smaller clients are left out and counted
+    validation: float = 0.15  # share of a client's prompts
+    test: float = 0.2
+    split_scope: str = "client"  # client | global: a prompt has one split in each | in all shards
+    disjoint_prompts: bool = False  # iid, dirichlet: all pairs of a prompt go to one client
+    pool_training: bool = False  # centralised baseline: one client "pool" gets all training pairs
+
+
+# -------------------------------------------------------------------------------------- models
+
+
+@dataclass(unsafe_hash=True)
+class Model:
+    """A causal LM: an embedded one, a folder or a name on the hub."""
+
+    path: str = "tiny_tutor"
+    revision: str | None = None
+    dtype: str = "float32"  # float32 | bfloat16 | float16
+    quantization: str = "none"  # none | int8 | nf4 (bitsandbytes)
+    attention: str = "sdpa"  # sdpa | eager | flash_attention_2
+    trust_remote_code: bool = False
+
+
+@dataclass(unsafe_hash=True)
+class Adapter:
+    """The LoRA tensors that are trained and sent. Paper: r 8, alpha 16, no dropout."""
+
+    kind: str = "lora"  # lora | ffa (A frozen, only B is sent) | top_layers (LoRA in the last ones)
+    rank: int = 8
+    alpha: int = 16
+    dropout: float = 0.0
+    targets: str = "all-linear"  # or names joined by commas: q_proj,v_proj
+    layers: int = 2  # top_layers: how many
+
+
+@dataclass
+class Tutor:
+    """The policy that is aligned, and how it writes."""
+
+    model: Model = field(default_factory=Model)
+    adapter: Adapter = field(default_factory=Adapter)
+
+
+@dataclass
+class Selector:
+    """The judge: P(the first completion is better)."""
+
+    model: Model = field(default_factory=Model)
+    adapter: Adapter = field(default_factory=Adapter)
+    template: str = "tutor"  # tutor | tldr | qa | chat
+    letters: list[str] = field(default_factory=lambda: [" A", " B"])
+    max_tokens: int = 1024  # a longer text loses the end of its prompt, never an answer
+    tokens_per_forward: int = 8192  # padded tokens in one forward pass; gradients accumulate
+
+
+@dataclass
+class Choice:
+    """A client's local training of a selector: cross-entropy over the two letters."""
+
+    _target_: str = "fedrlhf.objectives.choice.Choice"
+    optimizer: str = "adamw"  # adamw | sgd | rmsprop
+    learning_rate: float = 2e-3
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    local_steps: int | None = 8  # optimiser steps in a round; null: local_epochs decides
+    local_epochs: int = 1
+    batch_size: int = 8  # pairs in a step, each seen in both orders
+
+
+# ---------------------------------------------------------------------------------- strategies
+
+
+@dataclass
+class FedBis:
+    """One selector, the mean of the clients' (Eq. 4)."""
+
+    _target_: str = "fedrlhf.federation.strategies.FedBis"
+    weights: str = "uniform"  # p_m: uniform | size
+    normalised: bool = True  # false: Eq. 4 as printed, (M/A) times the sum of p_m phi_m
+
+
+@dataclass
+class FedBiscuit:
+    """U selectors over balanced clusters of clients (Eq. 8)."""
+
+    _target_: str = "fedrlhf.federation.strategies.FedBiscuit"
+    selectors: int = 3
+    warmup_rounds: int = 2  # R_pre, for each selector
+    regroup_every: int = 4  # tau
+    grouping: str = "optimal"  # optimal | max_regret | greedy
+    weights: str = "uniform"
+    server_step: str = "normalised"  # normalised | paper (Eq. 8, moves about A/(U M) of the way)
+
+
+@dataclass
+class Ifca:
+    """U selectors; each sampled client trains the one with its lowest loss (no balance)."""
+
+    _target_: str = "fedrlhf.federation.strategies.Ifca"
+    selectors: int = 3
+    warmup_rounds: int = 2
+    weights: str = "uniform"
+
+
+@dataclass
+class StepMatchedFedBis:
+    """FedBis that moves as far in a round as a FedBiscuit selector is expected to."""
+
+    _target_: str = "fedrlhf.federation.strategies.StepMatchedFedBis"
+    selectors: int = 3
+    warmup_rounds: int = 2
+    server_step: str = "normalised"
+    weights: str = "uniform"
+
+
+@dataclass
+class LocalOnly:
+    """Baseline: every client keeps a selector of its own and nothing is shared."""
+
+    _target_: str = "fedrlhf.federation.strategies.LocalOnly"
+
+
+@dataclass
+class Screen:
+    """What a client's update must satisfy before a strategy sees it."""
+
+    max_norm_ratio: float = 10.0  # times the median norm of the round's updates; 0: no bound
+    max_failures: float = 0.5  # a round with a larger share of bad replies keeps the old adapters
+    patience: int = 3  # so many such rounds in a row stop the run
+
+
+@dataclass
+class Select:
+    """The federated stage."""
+
+    rounds: int = 18
+    clients_per_round: int = 6
+    evaluate_every: int = 0  # rounds between validations of the selectors by all clients; 0: never
+    reply_timeout: float = 3600.0  # seconds to wait for the clients of a round
+    screen: Screen = field(default_factory=Screen)
+
+
+# --------------------------------------------------------------------------------- server stages
+
+
+@dataclass
+class Sampling:
+    """How completions are drawn. Paper: temperature 1.0."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int = 96
+    batch_prompts: int = 32
+
+
+@dataclass
+class Label:
+    """The tutor writes completions; the selectors' vote makes preference pairs."""
+
+    instructions: int | None = 128  # how many prompts; null: all
+    completions: int = 4  # for each instruction; all pairs of different ones are judged
+    margin: float = 0.0  # drop pairs whose mean log-odds is nearer to zero than this
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+@dataclass
+class Dpo:
+    """TRL's DPO on the tutor's adapter."""
+
+    beta: float = 0.1
+    loss: str = "sigmoid"
+    learning_rate: float = 1e-3
+    optimizer: str = "rmsprop"  # rmsprop | adamw
+    epochs: float = 1.0
+    max_steps: int | None = None
+    batch_size: int = 16
+    micro_batch_size: int = 16
+    max_length: int = 1024
+    warmup_ratio: float = 0.1
+    snapshots: int = 4  # adapters kept along the way, for proxy against true reward
+    checkpoint_steps: int = 10  # steps between resumable checkpoints
+
+
+@dataclass
+class Evaluate:
+    """Held-out agreement, best-of-n and the tutor before and after."""
+
+    prompts: int | None = 48
+    samples: int = 4  # completions for each prompt, before and after
+    best_of: int = 4
+    resamples: int = 2000  # of the bootstrap
+    level: float = 0.95
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+# ------------------------------------------------------------------------------------ machinery
+
+
+@dataclass
+class Tracker:
+    """Records beside metrics.jsonl, which is always written."""
+
+    wandb: str = "disabled"  # disabled | offline | online
+    project: str = "fedrlhf"
+    entity: str | None = None
+
+
+@dataclass
+class Runtime:
+    """Where the work is done."""
+
+    engine: str = "flower"  # flower (`flwr run`, Ray) | local (one process)
+    client_cpus: int = 1
+    client_gpus: float = 0.0
+    autocast: str = "auto"  # auto (bfloat16 where the processor has it) | off | bfloat16
+
+
+@dataclass
+class Config:
+    """A whole run."""
+
+    run: Run = field(default_factory=Run)
+    data: Any = MISSING
+    partition: Partition = field(default_factory=Partition)
+    tutor: Tutor = field(default_factory=Tutor)
+    selector: Selector = field(default_factory=Selector)
+    objective: Any = MISSING
+    strategy: Any = MISSING
+    select: Select = field(default_factory=Select)
+    label: Label = field(default_factory=Label)
+    align: Dpo = field(default_factory=Dpo)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    tracker: Tracker = field(default_factory=Tracker)
+    runtime: Runtime = field(default_factory=Runtime)
+    faults: dict[str, str] = field(default_factory=dict)  # client id: raise | nan | shape | inflate | exit
+    trust: list[str] = field(default_factory=list)  # further packages that `_target_` may name

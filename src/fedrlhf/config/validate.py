@@ -1,0 +1,93 @@
+"""Check the values of a configuration; every message names the key and the value."""
+
+from functools import reduce
+from typing import Any
+
+from fedrlhf.config import schema
+from fedrlhf.errors import ConfigError
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "partition.by": ("column", "iid", "dirichlet"),
+    "partition.choose": ("largest", "sample"),
+    "partition.split_scope": ("client", "global"),
+    "align.optimizer": ("rmsprop", "adamw"),
+    "tracker.wandb": ("disabled", "offline", "online"),
+    "runtime.engine": ("flower", "local"),
+    "runtime.autocast": ("auto", "off", "bfloat16"),
+    **{f"{part}.model.{key}": options for part in ("tutor", "selector") for key, options in {
+        "dtype": ("float32", "bfloat16", "float16"),
+        "quantization": ("none", "int8", "nf4"),
+        "attention": ("sdpa", "eager", "flash_attention_2")}.items()},
+    **{f"{part}.adapter.kind": ("lora", "ffa", "top_layers") for part in ("tutor", "selector")},
+}
+_AT_LEAST: dict[str, float] = {
+    "partition.min_pairs": 1, "partition.clients": 1,
+    "select.rounds": 1, "select.clients_per_round": 1, "select.evaluate_every": 0,
+    "select.screen.patience": 1, "select.screen.max_norm_ratio": 0,
+    "selector.max_tokens": 16, "selector.tokens_per_forward": 16,
+    **{f"{part}.adapter.{key}": 1 for part in ("tutor", "selector")
+       for key in ("rank", "alpha", "layers")},
+    "label.instructions": 1, "label.completions": 2, "label.margin": 0,
+    "align.batch_size": 1, "align.micro_batch_size": 1, "align.max_length": 16,
+    "align.snapshots": 1, "align.checkpoint_steps": 1, "align.max_steps": 1,
+    "evaluate.prompts": 2, "evaluate.samples": 1, "evaluate.best_of": 1,
+    "evaluate.resamples": 100,
+    **{f"{stage}.sampling.{key}": 1 for stage in ("label", "evaluate")
+       for key in ("max_new_tokens", "batch_prompts")},
+    "runtime.client_cpus": 1, "runtime.client_gpus": 0,
+}
+_POSITIVE = ("partition.alpha", "select.reply_timeout", "align.beta", "align.learning_rate",
+             "align.epochs", "label.sampling.temperature", "evaluate.sampling.temperature")
+_SHARES = ("partition.validation", "partition.test", "select.screen.max_failures",
+           "align.warmup_ratio", "selector.adapter.dropout", "tutor.adapter.dropout")
+_FAULTS = ("raise", "nan", "shape", "inflate", "exit")
+
+
+def validate(config: schema.Config) -> None:
+    """Refuse values that no stage could work with.
+
+    Raises:
+        ConfigError: Names the first such key, its value and what is allowed.
+    """
+    for key, options in _CHOICES.items():
+        if (value := _get(config, key)) not in options:
+            raise ConfigError(f"{key} must be one of {', '.join(options)}, got {value!r}")
+    for key, least in _AT_LEAST.items():
+        value = _get(config, key)
+        if value is not None and not value >= least:
+            raise ConfigError(f"{key} must be at least {least:g}, got {value}")
+    for key in _POSITIVE:
+        if not _get(config, key) > 0:
+            raise ConfigError(f"{key} must be greater than 0, got {_get(config, key)}")
+    for key in _SHARES:
+        if not 0 <= _get(config, key) < 1:
+            raise ConfigError(f"{key} must be at least 0 and below 1, got {_get(config, key)}")
+    _validate_relations(config)
+
+
+def _validate_relations(config: schema.Config) -> None:
+    held_out = config.partition.validation + config.partition.test
+    if held_out >= 1:
+        raise ConfigError("partition.validation + partition.test must leave something to train on, "
+                          f"got {held_out:g}")
+    if config.partition.by != "column" and config.partition.clients is None:
+        raise ConfigError(f"partition.clients must be set with partition.by={config.partition.by}")
+    if not 0 < config.evaluate.level < 1:
+        raise ConfigError(f"evaluate.level must lie between 0 and 1, got {config.evaluate.level}")
+    if config.align.batch_size % config.align.micro_batch_size:
+        raise ConfigError(
+            f"align.batch_size ({config.align.batch_size}) must be a multiple of "
+            f"align.micro_batch_size ({config.align.micro_batch_size})")
+    if len(config.selector.letters) != 2 or len(set(config.selector.letters)) != 2:
+        raise ConfigError(f"selector.letters must be two different texts, "
+                          f"got {config.selector.letters}")
+    for stage in config.run.stages:
+        if stage not in schema.STAGES:
+            raise ConfigError(f"run.stages must be among {', '.join(schema.STAGES)}, got {stage!r}")
+    for client, fault in config.faults.items():
+        if fault not in _FAULTS:
+            raise ConfigError(f"faults.{client} must be one of {', '.join(_FAULTS)}, got {fault!r}")
+
+
+def _get(config: schema.Config, key: str) -> Any:
+    return reduce(getattr, key.split("."), config)

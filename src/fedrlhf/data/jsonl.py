@@ -1,0 +1,158 @@
+"""Your own preferences in a JSON-lines file."""
+
+import math
+from functools import partial
+from pathlib import Path
+
+from fedrlhf.data.lines import BadRow, Row, read_json_lines
+from fedrlhf.data.source import Instructions, Truth
+from fedrlhf.data.turns import prompt_and_completions, prompt_key, prompt_of
+from fedrlhf.errors import DataError
+from fedrlhf.types import PreferencePair, Prompt
+
+CHOSEN = ("chosen", "rejected", "tie", "chosen_first")
+JUDGED = ("completion_a", "completion_b", "preference")
+SHARED = ("prompt", "client_id", "weight")
+# 0 is not among them: it could mean the first completion or a tie.
+PREFERENCES = {"a": "a", "A": "a", "1": "a", 1: "a", "b": "b", "B": "b", "2": "b", 2: "b",
+               "tie": "tie"}
+EVALUATE_EVERY = 4
+
+
+class JsonlSource:
+    """Preferences in a file ``*.jsonl`` or ``*.jsonl.gz``, one a line.
+
+    A row has one of two forms:
+
+    * TRL's: ``prompt``, ``chosen`` and ``rejected``, as texts or as lists of turns
+      (``{"role": …, "content": …}``); two whole dialogues need no ``prompt``, it is what they
+      share. ``tie`` (true, false) and ``chosen_first`` (true, false, null) are optional.
+    * Judged: ``prompt``, ``completion_a`` (it was shown first), ``completion_b`` and
+      ``preference``: ``a``, ``b`` or ``tie``; ``A`` and 1 mean a, ``B`` and 2 mean b.
+
+    Both may have ``client_id`` (a text or a whole number) and ``weight`` (above 0). All other keys
+    go to the pair's ``columns``.
+
+    Attributes:
+        name: The file's name without its endings.
+    """
+
+    def __init__(self, path: str, instructions: str | None) -> None:
+        """Name the files; they are read when asked for.
+
+        Args:
+            path: The file of preferences.
+            instructions: A file of rows ``{"prompt": …}`` for the server's stages, or None. A row
+                may add ``"split": "label"`` or ``"evaluate"``; of the prompts without one, every
+                fourth is for evaluation.
+        """
+        self._path = Path(path).expanduser()
+        self._instructions = None if instructions is None else Path(instructions).expanduser()
+        self.name = self._path.name.removesuffix(".gz").removesuffix(".jsonl")
+
+    def preferences(self) -> list[PreferencePair]:
+        """Return the file's preferences in its order.
+
+        Raises:
+            DataError: The file cannot be read or has bad rows.
+        """
+        return read_json_lines(self._path, partial(preference_pair, source=self.name))
+
+    def instructions(self) -> Instructions:
+        """Return the prompts of the instructions file, each once.
+
+        Raises:
+            DataError: The file cannot be read, has bad rows or gives a prompt both splits.
+        """
+        if self._instructions is None:
+            return Instructions()
+        return _instructions(self._instructions, read_json_lines(self._instructions, _instruction))
+
+    def truth(self) -> Truth | None:
+        """Return None: nobody planted the preferences of real people."""
+        return None
+
+
+def preference_pair(row: Row, source: str) -> PreferencePair:
+    """Make a preference pair of a row in one of the two forms of `JsonlSource`.
+
+    Raises:
+        BadRow: A field is absent, has a wrong value or belongs to the other form.
+    """
+    judged = any(row.get(field) is not None for field in JUDGED)
+    form, other = (JUDGED, CHOSEN) if judged else (CHOSEN, JUDGED)
+    for field in other:
+        if row.get(field) is not None:
+            raise BadRow(field, row[field], f"remove it, it does not go with {', '.join(form)}")
+    prompt, one, two = prompt_and_completions(row, form[0], form[1])
+    swap, tie, chosen_first = _judgement(row) if judged else _marks(row)
+    chosen, rejected = (two, one) if swap else (one, two)
+    known = {*SHARED, *CHOSEN, *JUDGED}
+    return PreferencePair(
+        prompt, chosen, rejected, _client_id(row), source, _weight(row), tie, chosen_first,
+        columns={key: value for key, value in row.items() if key not in known})
+
+
+def _judgement(row: Row) -> tuple[bool, bool, bool]:
+    """Return whether to swap a and b, whether it is a tie, and whether the chosen came first."""
+    value = row.get("preference")
+    if type(value) not in (str, int) or value not in PREFERENCES:
+        raise BadRow("preference", value, "must be a, b or tie (A, B, 1 and 2 mean a and b)")
+    preferred = PREFERENCES[value]
+    return preferred == "b", preferred == "tie", preferred != "b"
+
+
+def _marks(row: Row) -> tuple[bool, bool, bool | None]:
+    """Return the same for TRL's form; a tie's `chosen` becomes the one that was shown first."""
+    tie, first = _flag(row, "tie") or False, _flag(row, "chosen_first")
+    swap = tie and first is False
+    return swap, tie, True if swap else first
+
+
+def _flag(row: Row, field: str) -> bool | None:
+    value = row.get(field)
+    if value is not None and not isinstance(value, bool):
+        raise BadRow(field, value, "must be true, false or null")
+    return value
+
+
+def _client_id(row: Row) -> str:
+    value = row.get("client_id")
+    if value is None:
+        return ""
+    if type(value) not in (str, int):
+        raise BadRow("client_id", value, "write a text or a whole number")
+    return str(value)
+
+
+def _weight(row: Row) -> float:
+    value = row.get("weight")
+    if value is None:
+        return 1.0
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise BadRow("weight", value, "must be a number above 0; leave out a row that has none")
+    return float(value)
+
+
+def _instruction(row: Row) -> tuple[Prompt, str | None]:
+    split = row.get("split")
+    if split not in (None, "label", "evaluate"):
+        raise BadRow("split", split, "must be label or evaluate, or leave it out")
+    return prompt_of(row), split
+
+
+def _instructions(path: Path, rows: list[tuple[Prompt, str | None]]) -> Instructions:
+    """Sort prompts into splits; a prompt in both would be evaluated on what it was trained on."""
+    prompts: dict[str, Prompt] = {}
+    splits: dict[str, str] = {}
+    for prompt, split in rows:
+        key = prompt_key(prompt)
+        prompts.setdefault(key, prompt)
+        if split is not None and splits.setdefault(key, split) != split:
+            raise DataError(f"{path}: the prompt {str(prompt)[:60]!r} has both splits, "
+                            "label and evaluate; keep one of the rows")
+    free = [key for key in prompts if key not in splits]
+    splits |= {key: "label" if place % EVALUATE_EVERY else "evaluate"
+               for place, key in enumerate(free, 1)}
+    return Instructions(*(tuple(prompt for key, prompt in prompts.items() if splits[key] == split)
+                          for split in ("label", "evaluate")))

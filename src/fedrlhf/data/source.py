@@ -1,0 +1,38 @@
+"""What a preference source offers; one file of this package implements each source."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from fedrlhf.types import PreferencePair, Prompt
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """Prompts that the server owns: to write completions for, and to evaluate the tutor on."""
+
+    label: tuple[Prompt, ...] = ()
+    evaluate: tuple[Prompt, ...] = ()
+
+
+class Truth(Protocol):
+    """Planted truth of a simulated population; real data have none."""
+
+    groups: dict[str, int]
+
+    def utility(self, prompt: Prompt, completion: str) -> float:
+        """Return the population's mean utility of a completion."""
+
+
+class Source(Protocol):
+    """A set of preferences and, where it has them, prompts for the server and planted truth."""
+
+    name: str
+
+    def preferences(self) -> list[PreferencePair]:
+        """Return every preference once; ``client_id`` is "" where the source names no person."""
+
+    def instructions(self) -> Instructions:
+        """Return the server's prompts; empty where the source has none."""
+
+    def truth(self) -> Truth | None:
+        """Return the planted truth, or None for real data."""

@@ -1,0 +1,51 @@
+"""Topics of the tutoring scenario and the questions that students ask about them."""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+QUESTION_FORMS = (
+    "What is {}?",
+    "Explain {} to me.",
+    "Why does {} matter?",
+    "How do I use {}?",
+    "I do not understand {}. Can you help?",
+    "When would I need {}?",
+    "My homework is about {}. Where do I start?",
+)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What a tutor can say about one notion: a sentence for each part of an answer."""
+
+    name: str
+    definition: str
+    example: str
+    code: str
+    analogy: str
+    steps: tuple[str, ...]
+    hint: str
+    caveat: str
+
+
+@lru_cache(maxsize=1)
+def topics() -> tuple[Topic, ...]:
+    """Return the topics of the curriculum in a fixed order."""
+    rows = json.loads(files(__package__).joinpath("topics.json").read_text("utf-8"))
+    return tuple(Topic(**{**row, "steps": tuple(row["steps"])}) for row in rows)
+
+
+@lru_cache(maxsize=1)
+def questions() -> tuple[str, ...]:
+    """Return all questions, topic by topic."""
+    return tuple(form.format(topic.name) for topic in topics() for form in QUESTION_FORMS)
+
+
+@lru_cache(maxsize=4096)
+def topic_of(text: str) -> Topic | None:
+    """Return the topic that a question names, the longest name first, or None."""
+    lowered = text.lower()
+    found = [topic for topic in topics() if topic.name.lower() in lowered]
+    return max(found, key=lambda topic: len(topic.name), default=None)

@@ -1,0 +1,110 @@
+"""The embedded source: what simulated students prefer, and the truth behind it."""
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from fedrlhf.data.source import Instructions
+from fedrlhf.data.tutor.answers import ATTRIBUTES, compose
+from fedrlhf.data.tutor.curriculum import questions, topic_of, topics
+from fedrlhf.data.tutor.students import Student, group_tastes, make_students
+from fedrlhf.errors import ConfigError
+from fedrlhf.seeding import generator
+from fedrlhf.types import PreferencePair, Prompt, as_text
+
+_STUDENT_SHARE = 0.6  # of the questions; the server has the rest
+_EVALUATION_SHARE = 0.3  # of the server's questions
+# How many attributes an answer shows: none, one, two or three.
+_COUNT_CHANCES = (0.1, 0.35, 0.35, 0.2)
+
+
+class TutorTruth:
+    """The students' tastes, which no part of a run may use except to measure it."""
+
+    def __init__(self, students: list[Student]) -> None:
+        self.students = {student.client_id: student for student in students}
+        self.groups = {student.client_id: student.group for student in students}
+
+    def utility(self, prompt: Prompt, completion: str) -> float:
+        """Return the mean utility of an answer over all students."""
+        question = as_text(prompt)
+        return float(np.mean([student.taste.utility(question, completion)
+                              for student in self.students.values()]))
+
+
+class TutorSource:
+    """Students ask the tutor's curriculum and choose between two composed answers.
+
+    A student prefers the first answer with probability sigmoid((u1 - u2) / label_noise), the
+    Bradley-Terry model over their own utility u (see `students.Taste`).
+    """
+
+    name = "tutor"
+
+    def __init__(self, *, clients: int, groups: int, group_shares: list[float],
+                 pairs_per_client: int, heterogeneity: float, personal_noise: float,
+                 label_noise: float, wrong_answers: float, seed: int) -> None:
+        for key, value, least in (("pairs_per_client", pairs_per_client, 1),
+                                  ("heterogeneity", heterogeneity, 0),
+                                  ("personal_noise", personal_noise, 0)):
+            if value < least:
+                raise ConfigError(f"data.{key} must be at least {least}, got {value}")
+        if label_noise <= 0:
+            raise ConfigError(f"data.label_noise must be greater than 0, got {label_noise}")
+        if not 0 <= wrong_answers <= 1:
+            raise ConfigError(f"data.wrong_answers must lie in [0, 1], got {wrong_answers}")
+        self.pairs_per_client, self.seed = pairs_per_client, seed
+        self.label_noise, self.wrong_answers = label_noise, wrong_answers
+        self.students = make_students(clients, group_tastes(groups, heterogeneity), group_shares,
+                                      personal_noise, seed)
+
+    def preferences(self) -> list[PreferencePair]:
+        """Return every student's choices."""
+        return [pair for student in self.students for pair in self._choices(student)]
+
+    def instructions(self) -> Instructions:
+        """Return the questions that no student of the population asks."""
+        owned = self._questions[1]
+        held_out = round(len(owned) * _EVALUATION_SHARE)
+        return Instructions(label=tuple(owned[held_out:]), evaluate=tuple(owned[:held_out]))
+
+    def truth(self) -> TutorTruth:
+        """Return the planted tastes and groups."""
+        return TutorTruth(self.students)
+
+    @cached_property
+    def _questions(self) -> tuple[list[str], list[str]]:
+        """The students' questions and the server's."""
+        order = generator(self.seed, "questions").permutation(len(questions()))
+        shuffled = [questions()[i] for i in order]
+        cut = round(len(shuffled) * _STUDENT_SHARE)
+        return shuffled[:cut], shuffled[cut:]
+
+    def _choices(self, student: Student) -> Iterator[PreferencePair]:
+        rng = generator(self.seed, "choices", student.client_id)
+        truth = self.truth()
+        asked = self._questions[0]
+        for _ in range(self.pairs_per_client):
+            question = asked[rng.integers(len(asked))]
+            first, second = self._answer(question, rng), self._answer(question, rng)
+            own = student.taste.utility(question, first) - student.taste.utility(question, second)
+            shared = truth.utility(question, first) - truth.utility(question, second)
+            wins = rng.random() < 1 / (1 + math.exp(-own / self.label_noise))
+            sign = 1 if wins else -1
+            yield PreferencePair(
+                prompt=question, chosen=first if wins else second,
+                rejected=second if wins else first, client_id=student.client_id, source=self.name,
+                chosen_first=wins, columns={
+                    "topic": topic_of(question).name, "group": student.group,  # type: ignore[union-attr]
+                    "oracle_margin": sign * own, "consensus_margin": sign * shared})
+
+    def _answer(self, question: str, rng: np.random.Generator) -> str:
+        topic = topic_of(question)
+        if rng.random() < self.wrong_answers:
+            topic = topics()[rng.integers(len(topics()))]
+        count = rng.choice(len(_COUNT_CHANCES), p=_COUNT_CHANCES)
+        attributes = rng.choice(ATTRIBUTES, size=count, replace=False)
+        assert topic is not None
+        return compose(topic, attributes.tolist(), rng)

@@ -1,0 +1,1 @@
+"""How runs reach the machines that do them."""

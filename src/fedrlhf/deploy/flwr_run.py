@@ -1,0 +1,118 @@
+"""`fedrlhf run` on Flower's engine: submit by `flwr run`, follow, return how it truly ended."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from fedrlhf.config import schema
+from fedrlhf.deploy.superlink import SuperLink, superlink
+from fedrlhf.errors import RunFailed, UserError
+from fedrlhf.tracking.progress import Event, ProgressReport
+from fedrlhf.tracking.run_directory import EVENTS, RunDirectory
+
+LOG = "flower.log"
+_POLL = 0.3  # seconds between looks at the event file
+_PATIENCE = 30.0  # seconds between questions to Flower while the ServerApp has not started
+_ENDING = 15.0  # seconds that Flower may take to end its processes after the run
+
+
+def follow_flower(config: schema.Config, overrides: str, supernodes: int,
+                  progress: ProgressReport) -> None:
+    """Run the app on a SuperLink of its own and show its progress until it ends.
+
+    Flower's command line exits with 0 whatever becomes of a run; the run's own manifest says how
+    it ended.
+
+    Args:
+        config: The configuration; its run directory is absolute.
+        overrides: The overrides that compose it, as one string.
+        supernodes: How many SuperNodes to simulate.
+        progress: Where to show progress.
+
+    Raises:
+        UserError: The run ended with an error that the user can mend.
+        RunFailed: The run failed or its process died.
+    """
+    run = RunDirectory.at(config.run.dir)
+    home = run.path / ".flower"
+    shutil.rmtree(home, ignore_errors=True)
+    events = _Tail(run.path / EVENTS)
+    attempts = run.manifest().get("attempts", 0)
+    with superlink(home) as link:
+        run_id = link.submit(overrides, supernodes, config.runtime.client_cpus,
+                             config.runtime.client_gpus)
+        try:
+            _follow(run, link, run_id, attempts, events, progress)
+        except RunFailed:
+            (run.path / LOG).write_text(link.log(run_id), "utf-8")
+            raise
+    shutil.rmtree(home, ignore_errors=True)
+
+
+class _Tail:
+    """Reads the lines that are appended to a file from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = path.stat().st_size if path.exists() else 0
+        self._rest = ""
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events that are new and whole."""
+        if not self._path.exists():
+            return
+        with self._path.open(encoding="utf-8") as file:
+            file.seek(self._position)
+            text = self._rest + file.read()
+            self._position = file.tell()
+        *lines, self._rest = text.split("\n")
+        for line in lines:
+            yield json.loads(line)
+
+
+def _follow(run: RunDirectory, link: SuperLink, run_id: str, attempts: int, events: _Tail,
+            progress: ProgressReport) -> None:
+    asked = time.monotonic()
+    while True:
+        for event in events.events():
+            for sink in progress.sinks:
+                sink(event)
+        manifest = run.manifest()
+        started = manifest.get("attempts", 0) > attempts
+        if started and manifest["status"] != "running":
+            break
+        if started and not psutil.pid_exists(manifest["pid"]):
+            raise RunFailed(f"the run's process ended without a word (killed, or out of memory); "
+                            f"the same command continues it. Flower's log: {run.path / LOG}")
+        if not started and time.monotonic() - asked > _PATIENCE:
+            asked = time.monotonic()
+            if (status := link.status(run_id)).startswith("finished"):
+                raise RunFailed(f"Flower could not start the run ({status}); "
+                                f"see {run.path / LOG}")
+        time.sleep(_POLL)
+    for event in events.events():
+        for sink in progress.sinks:
+            sink(event)
+    _wait_for_end(int(manifest["pid"]))
+    if manifest["error"]:
+        kind = UserError if manifest["error"]["kind"] == "user" else RunFailed
+        raise kind(manifest["error"]["message"])
+
+
+def _wait_for_end(pid: int) -> None:
+    """Give Flower time to end its own processes before they are ended."""
+    deadline = time.monotonic() + _ENDING
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+        time.sleep(_POLL)
+
+
+def watch_launcher(pid: int) -> None:
+    """End this process as soon as the launcher is gone, however it went."""
+    while psutil.pid_exists(pid):
+        time.sleep(1.0)
+    os._exit(1)

@@ -1,0 +1,73 @@
+"""What alignment did to the tutor: pure functions of tables of scores.
+
+Shapes: ``Float[prompt, sample]``; a score may be true utility or a selector's.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+
+def win_rates(after: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Return, for each prompt, the share of sample pairs in which `after` scores higher.
+
+    Every sample of one side meets every sample of the other; equal scores count one half.
+
+    Args:
+        after: Scores, shape (prompt, sample).
+        before: Scores, shape (prompt, other sample).
+    """
+    difference = after[:, :, None] - before[:, None, :]
+    return ((difference > 0) + 0.5 * (difference == 0)).mean(axis=(1, 2))
+
+
+def gains(after: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Return the rise of each prompt's mean score, shape (prompt,)."""
+    return after.mean(axis=1) - before.mean(axis=1)
+
+
+def best_of_curve(proxy: np.ndarray, value: np.ndarray) -> list[float]:
+    """Return the expected value of the best of k samples by the proxy, for k = 1 … samples.
+
+    Averages over all k-subsets without drawing any: with the samples of a prompt sorted by the
+    proxy, the i-th best of n is the best of a random k-subset with probability
+    C(n - i, k - 1) / C(n, k), i from 1. Samples that tie in the proxy share their value.
+
+    Args:
+        proxy: What selects, shape (prompt, sample).
+        value: What the selected sample is worth, shape (prompt, sample).
+    """
+    count = proxy.shape[1]
+    ordered = np.stack([_sorted_by(p, v) for p, v in zip(proxy, value, strict=True)])
+    return [float((ordered * [math.comb(count - i, k - 1) / math.comb(count, k)
+                              for i in range(1, count + 1)]).sum(axis=1).mean())
+            for k in range(1, count + 1)]
+
+
+def _sorted_by(proxy: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Sort values by falling proxy; equal proxies get the mean of their values."""
+    levels, level_of = np.unique(-proxy, return_inverse=True)
+    means = np.bincount(level_of, weights=value) / np.bincount(level_of)
+    return np.repeat(means, np.bincount(level_of, minlength=len(levels)))
+
+
+def tournament_scores(log_odds: np.ndarray, samples: int) -> np.ndarray:
+    """Return each sample's mean log-odds against the other samples of its prompt.
+
+    Args:
+        log_odds: For all pairs i < j of samples in the order of `itertools.combinations`, the
+            log-odds that i is better; shape (prompt, pair).
+        samples: Number of samples of a prompt.
+    """
+    scores = np.zeros((len(log_odds), samples))
+    for column, (i, j) in enumerate(combinations(range(samples), 2)):
+        scores[:, i] += log_odds[:, column]
+        scores[:, j] -= log_odds[:, column]
+    return scores / max(samples - 1, 1)
+
+
+def distinct_share(completions: Sequence[Sequence[str]]) -> float:
+    """Return the mean share of different texts among a prompt's samples."""
+    return float(np.mean([len(set(texts)) / len(texts) for texts in completions]))

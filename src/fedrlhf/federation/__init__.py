@@ -1,0 +1,1 @@
+"""Federated rounds over Flower: who trains, on what, and how replies become the next adapters."""

@@ -1,0 +1,32 @@
+"""The one module that imports private names of Flower; written against flwr 1.41 and 1.42."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flwr.supercore.task_identity import TaskIdentity
+
+SERVER_NODE = 1
+
+
+@contextmanager
+def server_identity() -> Iterator[None]:
+    """Let this process create messages as a ServerApp does.
+
+    Flower sets the identity in the processes that it starts; outside them `Message(...)` raises.
+    An identity that is already set, because Flower started this process, stays.
+    """
+    names = ("_task_id", "_run_id", "_node_id")
+    before = {name: getattr(TaskIdentity, name) for name in names}
+    if before["_run_id"] is None:
+        TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, SERVER_NODE
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(TaskIdentity, name, value)
+
+
+def quiet_flower() -> None:
+    """Keep Flower's own log out of the console, except for warnings."""
+    logging.getLogger("flwr").setLevel(logging.WARNING)

@@ -1,0 +1,89 @@
+"""What travels between server and clients: records, their keys and their size in bytes.
+
+An adapter is one flat float32 array; hundreds of small arrays cost several times more than their
+bytes, and bfloat16 cannot be sent. A message holds only the selectors that its client needs.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+
+from fedrlhf.errors import UserError
+
+ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"  # Flower's own names of the records
+ENVELOPE = "fedrlhf"  # our record in each message: client, round, code version, adapter layout
+EXAMPLES = "num-examples"  # Flower's default weight of a reply
+
+ROLL_CALL, RANK, AGREEMENT = "query.roll_call", "evaluate.rank", "evaluate.agreement"
+
+
+def selector_key(index: int) -> str:
+    """Return the array's name of selector `index` in a record: ``selector_0``."""
+    return f"selector_{index}"
+
+
+def selector_index(key: str) -> int:
+    """Return the selector's number from its array's name."""
+    return int(key.removeprefix("selector_"))
+
+
+def to_arrays(adapters: Mapping[int, np.ndarray]) -> ArrayRecord:
+    """Pack adapters by selector number."""
+    return ArrayRecord({selector_key(index): Array(np.ascontiguousarray(vector, np.float32))
+                        for index, vector in sorted(adapters.items())})
+
+
+def from_arrays(record: ArrayRecord) -> dict[int, np.ndarray]:
+    """Unpack adapters by selector number."""
+    return {selector_index(key): array.numpy() for key, array in record.items()}
+
+
+def tensor_bytes(content: RecordDict) -> int:
+    """Count the bytes of all arrays in a message: values times bytes a value."""
+    return sum(int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize
+               for record in content.array_records.values() for array in record.values())
+
+
+def number_bytes(content: RecordDict) -> int:
+    """Count the bytes of all metrics in a message: eight for each number."""
+    return sum(8 * (len(value) if isinstance(value, list) else 1)
+               for record in content.metric_records.values() for value in record.values())
+
+
+def reply(message: Message, metrics: MetricRecord, arrays: ArrayRecord | None = None) -> Message:
+    """Answer a message with numbers and, after training, arrays."""
+    content = {METRICS: metrics} | ({ARRAYS: arrays} if arrays is not None else {})
+    return Message(RecordDict(content), reply_to=message)
+
+
+def envelope(client_id: str, layout: str) -> ConfigRecord:
+    """Address a message to a client and say which code and adapter layout it is made for."""
+    return ConfigRecord({"client-id": client_id, "source": source_hash(), "layout": layout})
+
+
+def check_source(content: RecordDict) -> None:
+    """Refuse a message of a server that runs other code than this client.
+
+    Raises:
+        UserError: The hashes of the two packages differ.
+    """
+    theirs = content.config_records[ENVELOPE]["source"]
+    if theirs != source_hash():
+        raise UserError(
+            f"this client runs fedrlhf source {source_hash()}, the server {theirs}: install the "
+            "same version on both; in simulation, stop the SuperLink that an older checkout started")
+
+
+@lru_cache(maxsize=1)
+def source_hash() -> str:
+    """Hash the package's Python files, so that mixed versions are found out."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,95 @@
+"""Reject broken or hostile updates before any strategy sees them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import ArrayRecord, Message
+
+from fedrlhf.config import schema
+from fedrlhf.federation.client_grid import Client, ClientGrid
+from fedrlhf.federation.messages import ARRAYS, EXAMPLES, METRICS
+
+_ENOUGH_FOR_A_MEDIAN = 3
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A client whose reply was not used, and why."""
+
+    client_id: str
+    reason: str
+
+
+def screen(asked: Sequence[Message], replies: Sequence[Message], grid: ClientGrid,
+           rules: schema.Screen) -> tuple[list[Message], list[Rejection]]:
+    """Split the replies of a training round into usable ones and rejections.
+
+    Args:
+        asked: The messages of the round, one for each client of the cohort.
+        replies: The reply to each, in any order.
+        grid: Knows the clients and what they declared at the roll call.
+        rules: The bound on an update's norm.
+    """
+    sent = {message.metadata.dst_node_id: message.content.array_records[ARRAYS]
+            for message in asked}
+    good: list[Message] = []
+    rejected: list[Rejection] = []
+    for reply in replies:
+        node = reply.metadata.src_node_id
+        if reason := _fault(reply, sent[node], grid.client(node)):
+            rejected.append(Rejection(grid.client(node).client_id, reason))
+        else:
+            good.append(reply)
+    norms = {reply.metadata.src_node_id: _update_norm(reply, sent) for reply in good}
+    bound = _norm_bound(list(norms.values()), rules.max_norm_ratio)
+    for node, norm in norms.items():
+        if norm > bound:
+            rejected.append(Rejection(grid.client(node).client_id, (
+                f"update norm {norm:.3g} is more than {rules.max_norm_ratio:g} times the median")))
+    return [reply for reply in good if norms[reply.metadata.src_node_id] <= bound], rejected
+
+
+def _fault(reply: Message, sent: ArrayRecord, client: Client) -> str | None:
+    if reply.has_error():
+        lines = [line.strip() for line in reply.error.reason.splitlines() if line.strip()]
+        return f"failed: {lines[-1] if lines else f'error code {reply.error.code}'}"
+    if ARRAYS not in reply.content.array_records or METRICS not in reply.content.metric_records:
+        return f"reply has no record {ARRAYS!r} or {METRICS!r}"
+    return (_array_fault(reply.content.array_records[ARRAYS], sent)
+            or _count_fault(reply.content.metric_records[METRICS].get(EXAMPLES), client.train))
+
+
+def _array_fault(found: ArrayRecord, sent: ArrayRecord) -> str | None:
+    if not found or not set(found) <= set(sent):
+        return f"returned arrays {sorted(found)}, was sent {sorted(sent)}"
+    for key, array in found.items():
+        if array.dtype != sent[key].dtype:
+            return f"{key} has dtype {array.dtype}, expected {sent[key].dtype}"
+        if tuple(array.shape) != tuple(sent[key].shape):
+            return f"{key} has shape {tuple(array.shape)}, expected {tuple(sent[key].shape)}"
+        if not np.isfinite(array.numpy()).all():
+            return f"{key} holds values that are not finite"
+    return None
+
+
+def _count_fault(count: object, declared: int) -> str | None:
+    if isinstance(count, bool) or not isinstance(count, int | float) or not math.isfinite(count):
+        return f"{EXAMPLES} is {count!r}, expected a number"
+    if not 0 < count <= declared:
+        return f"{EXAMPLES} is {count:g}, declared were {declared}"
+    return None
+
+
+def _update_norm(reply: Message, sent: dict[int, ArrayRecord]) -> float:
+    start = sent[reply.metadata.src_node_id]
+    return math.sqrt(sum(
+        float(np.square(array.numpy() - start[key].numpy(), dtype=np.float64).sum())
+        for key, array in reply.content.array_records[ARRAYS].items()))
+
+
+def _norm_bound(norms: Sequence[float], ratio: float) -> float:
+    if ratio == 0 or len(norms) < _ENOUGH_FOR_A_MEDIAN:
+        return math.inf
+    return ratio * float(np.median(norms))

@@ -1,0 +1,65 @@
+"""A client's side of the federation: its configuration, its shards and nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context, Message
+
+from fedrlhf.config import build, load, schema
+from fedrlhf.data.population import Shard, read_index, read_shard
+from fedrlhf.errors import DataError, UserError
+from fedrlhf.federation.messages import ENVELOPE, check_source
+from fedrlhf.objectives.base import Objective
+
+POPULATION = "partition"  # folder of the run in which a simulation keeps its shards
+
+
+@dataclass(frozen=True)
+class Site:
+    """One client, as a message finds it."""
+
+    config: schema.Config
+    shard: Shard
+    objective: Objective
+
+
+def open_site(message: Message, context: Context) -> Site:
+    """Return the client to which a message is addressed.
+
+    Raises:
+        UserError: The server runs other code, or this SuperNode does not hold the client.
+    """
+    check_source(message.content)
+    config = load(str(context.run_config.get("overrides", "")))
+    client_id = str(message.content.config_records[ENVELOPE]["client-id"])
+    files = shard_files(config, context.node_config)
+    if client_id not in files:
+        raise UserError(f"this SuperNode holds {', '.join(files) or 'no client'}, not {client_id!r}")
+    objective = build(config.objective, "objective", config.trust)
+    return Site(config, _shard(files[client_id]), objective)
+
+
+def shard_files(config: schema.Config, node_config: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the shard files that a SuperNode holds, by client id.
+
+    In a deployment the node configuration names them: ``shard="/data/shard.jsonl"``. In a
+    simulation the run's folder holds all shards and SuperNode p of n holds every n-th of them.
+    """
+    if "shard" in node_config:
+        paths = [Path(part) for part in str(node_config["shard"]).split(",")]
+        return {_shard(path).client_id: path for path in paths}
+    if "partition-id" not in node_config:
+        raise DataError("this SuperNode has neither shard=… nor partition-id=… in its node "
+                        "configuration; start it with --node-config 'shard=\"/path/shard.jsonl\"'")
+    folder = Path(config.run.dir).expanduser().absolute() / POPULATION
+    first, step = int(node_config["partition-id"]), int(node_config["num-partitions"])
+    return {entry.client_id: folder / entry.file
+            for entry in read_index(folder).shards[first::step]}
+
+
+@lru_cache(maxsize=512)
+def _shard(path: Path) -> Shard:
+    return read_shard(path)

@@ -1,0 +1,55 @@
+"""Write completions with a causal LM, in fixed batches so that a resumed run writes the same."""
+
+from collections.abc import Sequence
+
+import torch
+from transformers import GenerationConfig
+
+from fedrlhf.config import schema
+from fedrlhf.models.load import Base
+from fedrlhf.models.runtime import precision, seeded
+from fedrlhf.types import Prompt, as_text, as_turns
+
+
+def complete(base: Base, prompts: Sequence[Prompt], sampling: schema.Sampling, count: int,
+             seed: int, autocast: str) -> list[list[str]]:
+    """Sample completions for one batch of prompts with whichever adapter is active.
+
+    Args:
+        base: The model that writes.
+        prompts: The batch; its composition is part of what the seed decides.
+        sampling: Temperature, top-p and length.
+        count: Completions for each prompt.
+        seed: Seed of the batch.
+        autocast: See `runtime.precision`.
+
+    Returns:
+        For each prompt its completions, without special tokens and surrounding white space.
+    """
+    tokenizer = base.tokenizer
+    encoded = tokenizer([policy_prompt(base, prompt) for prompt in prompts], padding=True,
+                        padding_side="left", add_special_tokens=tokenizer.chat_template is None,
+                        return_token_type_ids=False, return_tensors="pt").to(base.device)
+    with torch.no_grad(), seeded(seed), precision(autocast, base.device):
+        written = base.model.generate(**encoded, generation_config=_settings(base, sampling, count))
+    texts = tokenizer.batch_decode(written[:, encoded.input_ids.shape[1]:],
+                                   skip_special_tokens=True)
+    stripped = [text.strip() for text in texts]
+    return [stripped[i:i + count] for i in range(0, len(stripped), count)]
+
+
+def policy_prompt(base: Base, prompt: Prompt) -> str:
+    """Render a prompt as the policy reads it: by its chat template, or as plain text."""
+    if base.tokenizer.chat_template is None:
+        return as_text(prompt)
+    return str(base.tokenizer.apply_chat_template(
+        as_turns(prompt), tokenize=False, add_generation_prompt=True))
+
+
+def _settings(base: Base, sampling: schema.Sampling, count: int) -> GenerationConfig:
+    # top_k=0: the library's default of 50 would cut the distribution that DPO assumes.
+    return GenerationConfig(
+        do_sample=True, temperature=sampling.temperature, top_p=sampling.top_p, top_k=0,
+        max_new_tokens=sampling.max_new_tokens, num_return_sequences=count,
+        pad_token_id=base.tokenizer.pad_token_id,
+        eos_token_id=base.model.generation_config.eos_token_id or base.tokenizer.eos_token_id)

@@ -1,0 +1,69 @@
+"""How a process computes: threads, precision and memory, set in one place."""
+
+import ctypes
+import os
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import ContextManager
+
+import numpy as np
+import torch
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # mallopt parameters of glibc
+
+
+def prepare_process(threads: int | None = None) -> None:
+    """Set the number of torch threads and keep glibc from returning large blocks.
+
+    Activations are freed and allocated at every step; without this each of them is unmapped and
+    faulted in again, which costs more than the arithmetic of a small model.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if sys.platform == "linux" and not torch.cuda.is_available():
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(_M_MMAP_MAX, 0)
+            libc.mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+def quiet_libraries() -> None:
+    """Keep libraries from printing progress bars and advice into the console."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    import transformers
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def precision(setting: str, device: torch.device) -> ContextManager[object]:
+    """Return the autocast context for a setting: auto, off or bfloat16."""
+    wanted = setting == "bfloat16" or (setting == "auto" and has_bfloat16(device))
+    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Say whether the device multiplies in bfloat16 natively."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed every global generator inside the block and put the old states back after it."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)

@@ -1,0 +1,97 @@
+"""Results in words: the rows that the console and the report show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from fedrlhf.files import read_json
+from fedrlhf.tracking.run_directory import REPORT, RESULTS, RunDirectory
+
+
+@dataclass(frozen=True)
+class Row:
+    """A result in words; its interval, where there is one, is under ``<name>_low`` and ``_high``."""
+
+    name: str
+    label: str
+    form: str = "{:.3f}"
+    section: str = ""
+
+
+ROWS = (
+    Row("selector.agreement", "agreement of the selectors' vote", section="Selectors, held-out pairs"),
+    Row("selector.agreement_own", "… of each client's own selector"),
+    Row("selector.agreement_oracle", "… of the oracle (true tastes)"),
+    Row("selector.agreement_consensus", "… of the true mean taste"),
+    Row("selector.agreement_length_rule", "… of “the longer one wins”"),
+    Row("selector.agreement_majority_class", "… of the majority class"),
+    Row("selector.gold_agreement_vote", "vote against gold labels"),
+    Row("selector.gold_agreement_length", "length rule against gold labels"),
+    Row("selector.order_consistency", "same choice in both orders"),
+    Row("selector.held_out_pairs", "held-out pairs", "{:,.0f}"),
+    Row("grouping.ari", "adjusted Rand index of the groups", section="Groups"),
+    Row("label.accuracy", "labelled pairs that are truly right", section="Tutor, held-out questions"),
+    Row("policy.utility_before", "true utility before"),
+    Row("policy.utility_after", "true utility after"),
+    Row("policy.utility_gain", "gain in true utility", "{:+.3f}"),
+    Row("policy.win_rate", "win rate against the start (true)"),
+    Row("policy.proxy_win_rate", "win rate against the start (vote)"),
+    Row("best_of.utility_vote", "best of n by the vote, utility"),
+    Row("best_of.utility_oracle", "best of n by the oracle, utility"),
+    Row("policy.words_before", "words in an answer before", "{:.1f}"),
+    Row("policy.words_after", "words in an answer after", "{:.1f}"),
+    Row("bytes.down", "bytes to clients", "{:,.0f}", section="Cost"),
+    Row("bytes.up", "bytes from clients", "{:,.0f}"),
+    Row("seconds.total", "seconds in stages", "{:.0f}"),
+)
+
+
+def show(row: Row, results: Mapping[str, float]) -> str:
+    """Format a result with its interval; an empty text where the run has none."""
+    if row.name not in results:
+        return ""
+    text = row.form.format(results[row.name])
+    low, high = results.get(f"{row.name}_low"), results.get(f"{row.name}_high")
+    if low is not None and high is not None:
+        text += f"  [{row.form.format(low)}, {row.form.format(high)}]"
+    return text
+
+
+def read_results(run: RunDirectory) -> dict[str, float]:
+    """Read results.json; nothing where the run has not come so far."""
+    path = run.path / RESULTS
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def print_results(run: RunDirectory, page: Path | None = None) -> None:
+    """Print a run's results and where its report is."""
+    results = read_results(run)
+    table = Table(title=f"{run.path.name}", title_justify="left", show_header=False, box=None,
+                  padding=(0, 2, 0, 0))
+    for row in ROWS:
+        if text := show(row, results):
+            if row.section:
+                table.add_row(f"[bold]{row.section}[/bold]", "")
+            table.add_row(f"  {row.label}", text)
+    console = Console()
+    console.print(table)
+    console.print(f"report: {page or run.path / REPORT}", soft_wrap=True, highlight=False)
+
+
+def print_comparison(runs: Sequence[RunDirectory], page: Path) -> None:
+    """Print the results of several runs side by side."""
+    every = [read_results(run) for run in runs]
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for run in runs:
+        table.add_column(run.path.name, justify="right")
+    for row in ROWS:
+        cells = [show(row, results) for results in every]
+        if any(cells):
+            table.add_row(row.label, *cells)
+    console = Console()
+    console.print(table)
+    console.print(f"comparison: {page}", soft_wrap=True, highlight=False)

@@ -1,0 +1,72 @@
+"""Join the judgements of U selectors into one decision.
+
+Shapes: ``Float[selector, pair, order]`` log-odds that the first completion of the pair is better;
+order 0 is as shown, order 1 was judged swapped and has its sign turned back.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrlhf.selectors.selector import Selector
+from fedrlhf.types import CompletionPair
+
+
+@dataclass(frozen=True)
+class Vote:
+    """The decision of all selectors on each pair.
+
+    Attributes:
+        votes: How many selectors prefer the first completion, shape (pair,).
+        log_odds: Mean log-odds over selectors and orders, shape (pair,).
+        first_wins: The majority's choice, shape (pair,).
+    """
+
+    votes: np.ndarray
+    log_odds: np.ndarray
+    first_wins: np.ndarray
+
+
+def judge_with_all(selector: Selector, adapters: Iterable[np.ndarray],
+                   pairs: Sequence[CompletionPair]) -> np.ndarray:
+    """Judge pairs with each adapter in turn; returns log-odds of shape (selector, pair, 2)."""
+    judged = []
+    for adapter in adapters:
+        selector.slot.write(adapter)
+        judged.append(selector.judge(pairs))
+    return np.stack(judged)
+
+
+def vote(log_odds: np.ndarray) -> Vote:
+    """Count votes over selectors; a tie is broken by the sum of the log-odds.
+
+    A selector's own vote is the sign of its mean over both orders, so a selector that always
+    names the same letter abstains in effect: its two orders cancel. A pair that is undecided even
+    after the tie-break goes to the completion shown first.
+
+    Args:
+        log_odds: Shape (selector, pair, 2).
+    """
+    of_selector = log_odds.mean(axis=2)
+    votes = (of_selector > 0).sum(axis=0) + 0.5 * (of_selector == 0).sum(axis=0)
+    total = of_selector.sum(axis=0)
+    half = len(of_selector) / 2
+    first_wins = np.where(votes == half, total >= 0, votes > half)
+    return Vote(votes, total / len(of_selector), first_wins)
+
+
+def position_bias(log_odds: np.ndarray) -> np.ndarray:
+    """Return, for each selector, how much the place matters: mean log-odds for the first slot.
+
+    Half the difference between the judgement as shown and the judgement swapped; 0 for a selector
+    that ignores the order, shape (selector,).
+    """
+    return np.nanmean(log_odds[:, :, 0] - log_odds[:, :, 1], axis=1) / 2
+
+
+def order_consistency(log_odds: np.ndarray) -> np.ndarray:
+    """Return the share of pairs that each selector decides alike in both orders, (selector,)."""
+    known = ~np.isnan(log_odds).any(axis=2)
+    same = (np.sign(log_odds[:, :, 0]) == np.sign(log_odds[:, :, 1])) & known
+    return same.sum(axis=1) / np.maximum(known.sum(axis=1), 1)

@@ -1,0 +1,87 @@
+"""Flower's ServerApp: run the stages, then write results and report."""
+
+import os
+import threading
+from collections.abc import Sequence
+
+from flwr.app import Context as FlowerContext
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import Strategy
+
+from fedrlhf.config import as_dict, load, schema, split_overrides
+from fedrlhf.deploy.flwr_run import watch_launcher
+from fedrlhf.deploy.superlink import LAUNCHER_PID
+from fedrlhf.errors import UserError
+from fedrlhf.federation.flower_internals import quiet_flower
+from fedrlhf.models.runtime import quiet_libraries
+from fedrlhf.report.results import write_results
+from fedrlhf.report.page import write_report
+from fedrlhf.stages.context import Context
+from fedrlhf.stages.pipeline import run_stages
+from fedrlhf.tracking.metrics import Metrics
+from fedrlhf.tracking.progress import EventFile, Lines, ProgressReport
+from fedrlhf.tracking.run_directory import EVENTS, METRICS, RunDirectory
+from fedrlhf.tracking.wandb_tracker import WandbTracker
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: FlowerContext) -> None:
+    """Run the pipeline with the clients behind Flower's grid."""
+    if launcher := os.environ.get(LAUNCHER_PID):
+        threading.Thread(target=watch_launcher, args=(int(launcher),), daemon=True).start()
+    overrides = split_overrides(str(context.run_config.get("overrides", "")))
+    config = load(overrides)
+    run = RunDirectory.at(config.run.dir)
+    run.path.mkdir(parents=True, exist_ok=True)
+    progress = ProgressReport(EventFile(run.path / EVENTS), Lines())
+    execute(config, overrides, grid, progress)
+
+
+def execute(config: schema.Config, overrides: Sequence[str], grid: Grid | None,
+            progress: ProgressReport, strategy: Strategy | None = None) -> RunDirectory:
+    """Run the stages that are not done and write results.json and report.html.
+
+    Args:
+        config: The composed configuration.
+        overrides: What it was composed from, for the manifest.
+        grid: The way to the clients.
+        progress: Where progress is shown.
+        strategy: A strategy object instead of the configured one.
+
+    Raises:
+        UserError: Something the user can mend; the manifest holds the message as well.
+    """
+    quiet_libraries()
+    quiet_flower()
+    run = RunDirectory.at(config.run.dir)
+    with run.locked():
+        run.begin(as_dict(config), list(overrides))
+        metrics = Metrics(run.path / METRICS, _trackers(config, run))
+        try:
+            run_stages(Context(config, run, metrics, progress, grid, strategy), config.run.stages)
+            write_results(run)
+            run.finish()
+            write_report(run)
+        except Exception as error:
+            run.finish(str(error), "user" if isinstance(error, UserError) else "run")
+            raise
+        finally:
+            metrics.finish()
+    return run
+
+
+def prepare(config: schema.Config, progress: ProgressReport) -> int:
+    """Run the partition stage alone, which needs no client, and return the number of clients."""
+    run = RunDirectory.at(config.run.dir)
+    with run.locked():
+        context = Context(config, run, Metrics(run.path / METRICS), progress)
+        run_stages(context, ["partition"])
+        return len(context.population.shards)
+
+
+def _trackers(config: schema.Config, run: RunDirectory) -> list[WandbTracker]:
+    if config.tracker.wandb == "disabled":
+        return []
+    return [WandbTracker(config.tracker, run.path, as_dict(config))]

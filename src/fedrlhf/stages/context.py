@@ -1,0 +1,95 @@
+"""What every stage has at hand."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from fedrlhf.config import build, schema
+from fedrlhf.data.population import Index, read_index
+from fedrlhf.data.source import Source
+from fedrlhf.errors import RunFailed
+from fedrlhf.federation.client_grid import Client, call_roll
+from fedrlhf.tracking.metrics import Metrics
+from fedrlhf.tracking.progress import ProgressReport
+from fedrlhf.tracking.run_directory import RunDirectory
+
+
+@dataclass
+class Context:
+    """A run in progress.
+
+    Attributes:
+        config: The whole configuration.
+        run: The run's folder.
+        metrics: Where numbers are recorded.
+        progress: Where progress is shown.
+        grid: The way to the clients; None where only the server's own stages run.
+        given_strategy: A strategy object from Python, instead of the configured one.
+    """
+
+    config: schema.Config
+    run: RunDirectory
+    metrics: Metrics
+    progress: ProgressReport
+    grid: Grid | None = None
+    given_strategy: Strategy | None = None
+
+    @cached_property
+    def source(self) -> Source:
+        """The preference source."""
+        return build(self.config.data, "data", self.config.trust)  # type: ignore[no-any-return]
+
+    @cached_property
+    def strategy(self) -> Strategy:
+        """The strategy object from Python, or the configured one."""
+        return self.given_strategy or build(self.config.strategy, "strategy", self.config.trust)
+
+    @cached_property
+    def population(self) -> Index:
+        """Which clients there are."""
+        return read_index(self.run.path / "partition")
+
+    @cached_property
+    def clients(self) -> list[Client]:
+        """All clients, after they answered the roll call."""
+        return call_roll(self.connection, [entry.client_id for entry in self.population.shards],
+                         self.config.select.reply_timeout)
+
+    @property
+    def connection(self) -> Grid:
+        """The grid.
+
+        Raises:
+            RunFailed: This process has no way to the clients.
+        """
+        if self.grid is None:
+            raise RunFailed("this stage needs clients, and this process has no connection to any")
+        return self.grid
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step that turns artifacts of the run's folder into new ones.
+
+    Attributes:
+        name: The stage's name and folder.
+        run: Does the work, going on from what an interrupted attempt left.
+        settings: The configuration keys that decide its result.
+        after: The stages whose results it reads.
+        needs_clients: Whether it talks to clients.
+    """
+
+    name: str
+    run: Callable[[Context], None]
+    settings: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    needs_clients: bool = False
+
+
+def adapter_folder(context: Context, selector: int) -> Path:
+    """Return the folder of a trained selector."""
+    return context.run.path / "select" / f"selector_{selector}"

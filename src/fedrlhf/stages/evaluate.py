@@ -1,0 +1,134 @@
+"""evaluate: held-out agreement, groups, best-of-n and the tutor before and after."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from flwr.app import ConfigRecord, Message, RecordDict
+
+from fedrlhf.evaluation.agreement import Counts, rate, selector_rates
+from fedrlhf.evaluation.groups import adjusted_rand_index
+from fedrlhf.evaluation.intervals import ratio_interval
+from fedrlhf.federation.client_grid import ClientGrid
+from fedrlhf.federation.messages import AGREEMENT, ARRAYS, CONFIG, METRICS, to_arrays
+from fedrlhf.files import write_json
+from fedrlhf.selectors.selector import open_selector
+from fedrlhf.stages.context import Context
+from fedrlhf.stages.evaluate_policy import evaluate_policy
+from fedrlhf.stages.select import load_selectors, own_selectors
+
+CLIENTS, COSTS, RESULTS = "clients.json", "costs.json", "results.json"
+
+
+def run(context: Context) -> None:
+    """Measure the selectors at the clients and, if the tutor was aligned, the tutor."""
+    folder = context.run.folder("evaluate")
+    counts = _ask_clients(context)
+    results = _selector_results(context, counts) | _group_results(context, counts)
+    write_json(folder / CLIENTS, _client_rows(context, counts))
+    if (context.run.path / "align" / "policy").exists() and "align" in context.config.run.stages:
+        results |= evaluate_policy(context)
+    context.metrics.rewind("evaluate", -1)
+    context.metrics.log("evaluate", 0, results)
+    write_json(folder / RESULTS, results)
+
+
+def _ask_clients(context: Context) -> dict[str, Counts]:
+    """Let every client with held-out pairs compare them with the selectors' judgements."""
+    slot = open_selector(context.config).slot
+    adapters = load_selectors(context, slot)
+    own = own_selectors(context)
+    shared = getattr(context.strategy, "shared", True)
+    grid = ClientGrid(context.connection, context.clients, slot.layout.digest,
+                      context.config.select.reply_timeout)
+    nodes = [node for node in grid.nodes if grid.client(node).test]
+    messages = []
+    for node in nodes:
+        index = own[grid.client(node).client_id]
+        bank = dict(enumerate(adapters)) if shared else {index: adapters[index]}
+        messages.append(Message(RecordDict({ARRAYS: to_arrays(bank),
+                                            CONFIG: ConfigRecord({"own": index})}),
+                                node, AGREEMENT))
+    counts: dict[str, Counts] = {}
+    with context.progress.task("evaluate: clients", len(messages)) as task:
+        for reply in grid.send_and_receive(messages):
+            client = grid.client(reply.metadata.src_node_id).client_id
+            if reply.has_error():
+                context.progress.message(f"{client} was not evaluated: "
+                                         f"{reply.error.reason.splitlines()[-1]}")
+                continue
+            counts[client] = dict(reply.content.metric_records[METRICS])  # type: ignore[arg-type]
+        task.advance(len(messages))
+    write_json(context.run.folder("evaluate") / COSTS,
+               {name: asdict(cost) for name, cost in grid.costs.items()})
+    return counts
+
+
+def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, float]:
+    """Return agreement over all held-out pairs, beside rules and references."""
+    found = {
+        "selector.agreement": rate(counts, "vote"),
+        "selector.agreement_own": rate(counts, "own"),
+        "selector.agreement_length_rule": rate(counts, "length"),
+        "selector.held_out_pairs": float(sum(float(c["num-examples"]) for c in counts.values())),  # type: ignore[arg-type]
+        "selector.ties": float(sum(float(c["ties"]) for c in counts.values()))}  # type: ignore[arg-type]
+    first = rate(counts, "first", "first_known")
+    if first is not None:
+        found["selector.agreement_majority_class"] = max(first, 1 - first)
+    for name in ("oracle", "consensus"):
+        found[f"selector.agreement_{name}"] = rate(counts, name, f"{name}_known")
+    for judge in ("vote", "length"):
+        found[f"selector.gold_agreement_{judge}"] = rate(counts, f"gold_{judge}", "gold_known")
+    for index, value in enumerate(selector_rates(counts, "selectors")):
+        found[f"selector.agreement_{index}"] = value
+    for name, label in (("position_bias", "position_bias"), ("consistent", "order_consistency")):
+        values = selector_rates(counts, name)
+        found[f"selector.{label}"] = float(np.mean(np.abs(values))) if values else None
+    found |= _intervals(context, counts)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _intervals(context: Context, counts: dict[str, Counts]) -> dict[str, float | None]:
+    """Bootstrap the vote's, the own selectors' and the length rule's agreement over clients."""
+    settings = context.config.evaluate
+    used = [c for c in counts.values() if float(c["num-examples"]) > 0]  # type: ignore[arg-type]
+    found: dict[str, float | None] = {}
+    for name, column, known in (
+            ("agreement", "vote", "num-examples"), ("agreement_own", "own", "num-examples"),
+            ("agreement_length_rule", "length", "num-examples"),
+            ("gold_agreement_vote", "gold_vote", "gold_known"),
+            ("gold_agreement_length", "gold_length", "gold_known")):
+        rows = [c for c in used if float(c.get(known, 0)) > 0]  # type: ignore[arg-type]
+        if len(rows) > 1:
+            low, high = ratio_interval(
+                [float(c[column]) for c in rows], [float(c[known]) for c in rows],  # type: ignore[arg-type]
+                settings.level, settings.resamples, context.config.run.seed)
+            found |= {f"selector.{name}_low": low, f"selector.{name}_high": high}
+    return found
+
+
+def _group_results(context: Context, counts: dict[str, Counts]) -> dict[str, float]:
+    """Compare the grouping with the planted groups, and groups with each other."""
+    own = own_selectors(context)
+    found = {f"grouping.size_{u}": float(list(own.values()).count(u)) for u in sorted(set(own.values()))
+             if len(set(own.values())) <= 10}
+    truth = context.source.truth()
+    if truth is None or context.config.partition.by != "column" or not set(own) <= set(truth.groups):
+        return found
+    clients = sorted(own)
+    found["grouping.ari"] = adjusted_rand_index([own[c] for c in clients],
+                                                [truth.groups[c] for c in clients])
+    for group in sorted(set(truth.groups.values())):
+        members = {c: counts[c] for c in clients if truth.groups[c] == group and c in counts}
+        for name, column in (("agreement", "vote"), ("agreement_own", "own")):
+            value = rate(members, column)
+            if value is not None:
+                found[f"group.{group}.{name}"] = value
+    return found
+
+
+def _client_rows(context: Context, counts: dict[str, Counts]) -> Sequence[dict[str, Any]]:
+    truth, own = context.source.truth(), own_selectors(context)
+    return [{"client_id": client, "group": truth.groups.get(client) if truth else None,
+             "selector": own[client], **count} for client, count in sorted(counts.items())]

@@ -1,0 +1,197 @@
+"""The tutor before, along and after alignment, by true utility and by the selectors."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedrlhf.data.source import Truth
+from fedrlhf.evaluation.intervals import mean_interval
+from fedrlhf.evaluation.policy import (
+    best_of_curve,
+    distinct_share,
+    gains,
+    tournament_scores,
+    win_rates,
+)
+from fedrlhf.files import write_json
+from fedrlhf.models.adapters import attach, detach
+from fedrlhf.models.generate import complete
+from fedrlhf.models.load import shared_base
+from fedrlhf.seeding import seed_for
+from fedrlhf.selectors.selector import open_selector
+from fedrlhf.selectors.voting import judge_with_all, vote
+from fedrlhf.stages.context import Context
+from fedrlhf.stages.label import read_pairs
+from fedrlhf.stages.select import load_selectors
+from fedrlhf.types import CompletionPair, Prompt, as_text
+
+SAMPLES, BEST_OF, CURVE = "samples.json", "best_of.json", "curve.json"
+Texts = list[list[str]]  # completions of each prompt
+
+
+def evaluate_policy(context: Context) -> dict[str, float]:
+    """Write completions before and after, compare them and return flat results."""
+    settings = context.config.evaluate
+    prompts = context.source.instructions().evaluate[:settings.prompts]
+    if not prompts:
+        context.progress.message("evaluate: the source has no prompts to evaluate the tutor on")
+        return {}
+    snapshots = sorted((context.run.path / "align" / "snapshots").glob("step_*"))
+    written = _write_all(context, prompts, snapshots)
+    truth = context.source.truth()
+    before, after = written[0], written[-1]
+    curve = _curve(context, prompts, written, snapshots, truth)
+    best_of = _best_of(context, prompts, before, truth)
+    folder = context.run.folder("evaluate")
+    write_json(folder / CURVE, curve)
+    write_json(folder / BEST_OF, best_of)
+    write_json(folder / SAMPLES, [
+        {"prompt": as_text(prompt), "before": b[0], "after": a[0]}
+        for prompt, b, a in zip(prompts, before, after, strict=True)])
+    return (_proxy_results(context, prompts, before, after) | _true_results(
+        context, prompts, before, after, truth) | {
+        "policy.words_before": _words(before), "policy.words_after": _words(after),
+        "policy.distinct_before": distinct_share(before),
+        "policy.distinct_after": distinct_share(after)} | _best_of_results(best_of))
+
+
+def _write_all(context: Context, prompts: Sequence[Prompt], snapshots: Sequence[Path]) -> list[Texts]:
+    """Write completions by the start policy and by each snapshot; the last is the final policy."""
+    settings, config = context.config.evaluate, context.config
+    base = shared_base(config.tutor.model)
+    first = max(settings.samples, settings.best_of)
+    written = []
+    with context.progress.task("evaluate: write", (1 + len(snapshots)) * len(prompts)) as task:
+        for number, snapshot in enumerate([None, *snapshots]):
+            detach(base)
+            if snapshot is not None:
+                slot = attach(base, config.tutor.adapter, config.run.seed)
+                slot.write(slot.load(snapshot))
+            texts: Texts = []
+            for start in range(0, len(prompts), settings.sampling.batch_prompts):
+                batch = prompts[start:start + settings.sampling.batch_prompts]
+                texts += complete(base, batch, settings.sampling,
+                                  settings.samples if number else first,
+                                  seed_for(config.run.seed, "evaluate", number, start),
+                                  config.runtime.autocast)
+                task.advance(len(batch))
+            written.append(texts)
+    return written
+
+
+def _log_odds(context: Context, pairs: Sequence[CompletionPair]) -> np.ndarray:
+    """Return the selectors' mean log-odds that the first is better, shape (pair,)."""
+    return vote(_judged(context, pairs)).log_odds
+
+
+def _judged(context: Context, pairs: Sequence[CompletionPair]) -> np.ndarray:
+    selector = open_selector(context.config)
+    return judge_with_all(selector, load_selectors(context, selector.slot), pairs)
+
+
+def _against(prompts: Sequence[Prompt], after: Texts, before: Texts) -> list[CompletionPair]:
+    """Pair the i-th completion after with the i-th before, prompt by prompt."""
+    return [CompletionPair(prompt, a, b) for prompt, afters, befores in
+            zip(prompts, after, before, strict=True)
+            for a, b in zip(afters, befores, strict=False)]
+
+
+def _curve(context: Context, prompts: Sequence[Prompt], written: list[Texts],
+           snapshots: Sequence[Path], truth: Truth | None) -> list[dict[str, Any]]:
+    """Return proxy and true reward along DPO's steps, the start at step 0."""
+    settings, samples = context.config.evaluate, context.config.evaluate.samples
+    rows: list[dict[str, Any]] = []
+    for number, texts in enumerate(written):
+        step = int(snapshots[number - 1].name.rpartition("_")[2]) if number else 0
+        row: dict[str, Any] = {"step": step, "words": _words(texts), "proxy": 0.0}
+        if number:
+            proxy = _log_odds(context, _against(prompts, texts, written[0]))
+            row["proxy"] = float(np.nanmean(proxy))
+        if truth is not None:
+            values = _utilities(truth, prompts, texts)[:, :samples].mean(axis=1)
+            low, high = mean_interval(values.tolist(), settings.level, settings.resamples,
+                                      context.config.run.seed)
+            row |= {"utility": float(values.mean()), "utility_low": low, "utility_high": high}
+        rows.append(row)
+    return rows
+
+
+def _proxy_results(context: Context, prompts: Sequence[Prompt], before: Texts,
+                   after: Texts) -> dict[str, float]:
+    """Return how often the vote prefers the tutor after alignment, equal texts one half."""
+    pairs = _against(prompts, after, before)
+    wins = vote(_judged(context, pairs)).first_wins.astype(float)
+    wins[[pair.first == pair.second for pair in pairs]] = 0.5
+    of_prompt = wins.reshape(len(prompts), -1).mean(axis=1)
+    return _with_interval(context, "policy.proxy_win_rate", of_prompt)
+
+
+def _true_results(context: Context, prompts: Sequence[Prompt], before: Texts, after: Texts,
+                  truth: Truth | None) -> dict[str, float]:
+    """Return true utility before and after, with intervals over prompts."""
+    if truth is None:
+        return {}
+    samples = context.config.evaluate.samples
+    start = _utilities(truth, prompts, before)[:, :samples]
+    end = _utilities(truth, prompts, after)
+    return {"policy.utility_before": float(start.mean()), "policy.utility_after": float(end.mean()),
+            **_with_interval(context, "policy.utility_gain", gains(end, start)),
+            **_with_interval(context, "policy.win_rate", win_rates(end, start)),
+            "label.accuracy": _label_accuracy(context, truth)}
+
+
+def _with_interval(context: Context, name: str, values: np.ndarray) -> dict[str, float]:
+    settings = context.config.evaluate
+    low, high = mean_interval(values.tolist(), settings.level, settings.resamples,
+                              context.config.run.seed)
+    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+
+
+def _label_accuracy(context: Context, truth: Truth) -> float:
+    """Return the share of labelled pairs whose chosen completion is truly better."""
+    right = []
+    for row in read_pairs(context.run.path / "label"):
+        prompt, chosen, rejected = (_content(row[name]) for name in ("prompt", "chosen", "rejected"))
+        difference = truth.utility(prompt, chosen) - truth.utility(prompt, rejected)
+        right.append(0.5 if difference == 0 else float(difference > 0))
+    return float(np.mean(right))
+
+
+def _content(value: Any) -> str:
+    return value if isinstance(value, str) else str(value[-1]["content"])
+
+
+def _best_of(context: Context, prompts: Sequence[Prompt], before: Texts,
+             truth: Truth | None) -> dict[str, Any]:
+    """Return the best-of-n curves of the start policy: by the vote and by true utility."""
+    count = context.config.evaluate.best_of
+    if truth is None or count < 2:
+        return {}
+    texts = [completions[:count] for completions in before]
+    pairs = [CompletionPair(prompt, a, b) for prompt, completions in zip(prompts, texts, strict=True)
+             for a, b in combinations(completions, 2)]
+    proxy = tournament_scores(
+        np.nan_to_num(_log_odds(context, pairs)).reshape(len(prompts), -1), count)
+    value = _utilities(truth, prompts, texts)
+    return {"n": list(range(1, count + 1)), "vote": best_of_curve(proxy, value),
+            "oracle": best_of_curve(value, value)}
+
+
+def _best_of_results(best_of: dict[str, Any]) -> dict[str, float]:
+    if not best_of:
+        return {}
+    return {"best_of.n": float(best_of["n"][-1]), "best_of.utility_one": best_of["vote"][0],
+            "best_of.utility_vote": best_of["vote"][-1],
+            "best_of.utility_oracle": best_of["oracle"][-1]}
+
+
+def _utilities(truth: Truth, prompts: Sequence[Prompt], texts: Texts) -> np.ndarray:
+    return np.array([[truth.utility(prompt, text) for text in completions]
+                     for prompt, completions in zip(prompts, texts, strict=True)])
+
+
+def _words(texts: Texts) -> float:
+    return float(np.mean([len(text.split()) for completions in texts for text in completions]))

@@ -1,0 +1,154 @@
+"""label: the tutor writes completions, the selectors' vote makes preference pairs of them."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fedrlhf.errors import ConfigError, RunFailed
+from fedrlhf.files import read_json, write_json
+from fedrlhf.models.adapters import detach
+from fedrlhf.models.generate import complete
+from fedrlhf.models.load import Base, shared_base
+from fedrlhf.seeding import seed_for
+from fedrlhf.selectors.selector import open_selector
+from fedrlhf.selectors.voting import judge_with_all, position_bias, vote
+from fedrlhf.stages.context import Context
+from fedrlhf.stages.select import load_selectors
+from fedrlhf.types import CompletionPair, Prompt, Turn, as_turns
+
+PAIRS, SUMMARY = "pairs.parquet", "summary.json"
+
+
+def run(context: Context) -> None:
+    """Write, judge and label completions for the server's instructions."""
+    folder = context.run.folder("label")
+    written = _write_completions(context, folder)
+    pairs = [(index, pair) for index, (prompt, completions) in enumerate(written)
+             for pair in distinct_pairs(prompt, completions)]
+    if not pairs:
+        raise RunFailed("the tutor wrote the same completion every time: no pair can be formed; "
+                        "raise label.sampling.temperature or label.completions")
+    log_odds = _judge(context, folder, [pair for _, pair in pairs])
+    base = shared_base(context.config.tutor.model)
+    rows = label_pairs(pairs, log_odds, context.config.label.margin,
+                       conversational=base.tokenizer.chat_template is not None)
+    if not rows:
+        raise RunFailed(f"no pair is left: {len(pairs)} were judged and all lie below "
+                        f"label.margin={context.config.label.margin:g} or do not fit")
+    pq.write_table(pa.Table.from_pylist(rows), folder / PAIRS)
+    _summarise(context, folder, written, len(pairs), len(rows), log_odds)
+
+
+def distinct_pairs(prompt: Prompt, completions: Sequence[str]) -> list[CompletionPair]:
+    """Return all pairs of different completions; identical ones are merged, empty ones left out."""
+    different = [text for text in dict.fromkeys(completions) if text]
+    return [CompletionPair(prompt, first, second) for first, second in combinations(different, 2)]
+
+
+def label_pairs(pairs: Sequence[tuple[int, CompletionPair]], log_odds: np.ndarray, margin: float,
+                conversational: bool) -> list[dict[str, Any]]:
+    """Turn judged pairs into rows of TRL's columns, with the votes and where they come from.
+
+    Args:
+        pairs: Each with the number of its instruction.
+        log_odds: Shape (selector, pair, order); NaN where a pair does not fit.
+        margin: Pairs whose mean log-odds is nearer to zero are dropped.
+        conversational: Write lists of turns, as TRL wants for a model with a chat template.
+    """
+    voted = vote(log_odds)
+    of_selector = log_odds.mean(axis=2)
+    rows = []
+    for column, (index, pair) in enumerate(pairs):
+        mean = voted.log_odds[column]
+        if np.isnan(mean) or abs(mean) < margin:
+            continue
+        first_wins = bool(voted.first_wins[column])
+        chosen, rejected = (pair.first, pair.second) if first_wins else (pair.second, pair.first)
+        sign = 1.0 if first_wins else -1.0
+        for_chosen = voted.votes[column] if first_wins else len(log_odds) - voted.votes[column]
+        rows.append({
+            **_in_trl_form(pair.prompt, chosen, rejected, conversational), "instruction": index,
+            "votes": float(for_chosen), "selectors": len(log_odds),
+            "log_odds": float(sign * mean),
+            "selector_log_odds": (sign * of_selector[:, column]).tolist()})
+    return rows
+
+
+def _in_trl_form(prompt: Prompt, chosen: str, rejected: str, conversational: bool) -> dict[str, Any]:
+    if not conversational:
+        return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+    return {"prompt": as_turns(prompt), "chosen": [Turn(role="assistant", content=chosen)],
+            "rejected": [Turn(role="assistant", content=rejected)]}
+
+
+def _write_completions(context: Context, folder: Path) -> list[tuple[Prompt, list[str]]]:
+    """Sample completions batch by batch; a batch that is on disk is not written again."""
+    settings = context.config.label
+    prompts = context.source.instructions().label[:settings.instructions]
+    if not prompts:
+        raise ConfigError(
+            f"data={context.source.name} has no instructions for the server: set data.instructions "
+            "to a JSON-lines file of prompts, or run.stages=[partition,select,evaluate]")
+    base = shared_base(context.config.tutor.model)
+    detach(base)
+    size = settings.sampling.batch_prompts
+    written = []
+    with context.progress.task("label: write", len(prompts)) as task:
+        for start in range(0, len(prompts), size):
+            batch = prompts[start:start + size]
+            path = folder / "completions" / f"{start // size:05d}.json"
+            if not path.exists():
+                write_json(path, _complete(context, base, batch, start))
+            written += list(zip(batch, read_json(path), strict=True))
+            task.advance(len(batch))
+    return written
+
+
+def _complete(context: Context, base: Base, batch: Sequence[Prompt], start: int) -> list[list[str]]:
+    settings = context.config.label
+    return complete(base, batch, settings.sampling, settings.completions,
+                    seed_for(context.config.run.seed, "label", start),
+                    context.config.runtime.autocast)
+
+
+def _judge(context: Context, folder: Path, pairs: Sequence[CompletionPair]) -> np.ndarray:
+    """Judge in chunks with every selector; a chunk that is on disk is not judged again."""
+    selector = open_selector(context.config)
+    adapters = load_selectors(context, selector.slot)
+    size = 8 * context.config.label.sampling.batch_prompts
+    judged = []
+    with context.progress.task("label: judge", len(pairs)) as task:
+        for start in range(0, len(pairs), size):
+            chunk = pairs[start:start + size]
+            path = folder / "judged" / f"{start // size:05d}.json"
+            if not path.exists():
+                found = judge_with_all(selector, adapters, chunk)
+                write_json(path, np.where(np.isnan(found), None, found).tolist())
+            judged.append(np.array(read_json(path), np.float64))
+            task.advance(len(chunk))
+    return np.concatenate(judged, axis=1)
+
+
+def _summarise(context: Context, folder: Path, written: Sequence[tuple[Prompt, list[str]]],
+               judged: int, kept: int, log_odds: np.ndarray) -> None:
+    of_selector = np.sign(np.nan_to_num(log_odds.mean(axis=2)))
+    summary = {
+        "instructions": len(written), "completions": sum(len(c) for _, c in written),
+        "distinct_completions": sum(len(set(c)) for _, c in written),
+        "judged_pairs": judged, "pairs": kept,
+        "does_not_fit": int(np.isnan(log_odds).any(axis=(0, 2)).sum()),
+        "unanimous": float((np.abs(of_selector.sum(axis=0)) == len(log_odds)).mean()),
+        "position_bias": float(np.mean(np.abs(position_bias(log_odds))))}
+    write_json(folder / SUMMARY, summary)
+    context.metrics.rewind("label", -1)
+    context.metrics.log("label", 0, summary)
+
+
+def read_pairs(folder: Path) -> list[dict[str, Any]]:
+    """Read the labelled pairs."""
+    return pq.read_table(folder / PAIRS).to_pylist()

@@ -1,0 +1,20 @@
+"""partition: preferences become shards, one for each client."""
+
+from fedrlhf.data.partition import partition
+from fedrlhf.data.population import write_population
+from fedrlhf.data.summary import summarise
+from fedrlhf.stages.context import Context
+
+
+def run(context: Context) -> None:
+    """Divide the source's preferences into shards and save them.
+
+    In a simulation this stands for what is so by nature in a deployment, where each site has its
+    own file and the server never sees one.
+    """
+    config = context.config
+    population = partition(context.source.preferences(), config.partition, config.run.seed)
+    write_population(context.run.folder("partition"), population, summarise(population))
+    context.progress.message(
+        f"partition: {len(population.shards)} clients, "
+        f"{sum(len(shard.pairs) for shard in population.shards)} pairs")

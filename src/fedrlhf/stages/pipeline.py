@@ -1,0 +1,129 @@
+"""The stages of a run in order, each skipped where it is done with the same settings."""
+
+import os
+import shutil
+import time
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from fedrlhf.config import as_dict, differences
+from fedrlhf.errors import UserError
+from fedrlhf.files import read_json, write_json
+from fedrlhf.models.runtime import prepare_process
+from fedrlhf.stages.context import Context, Stage
+from fedrlhf.tracking.run_directory import digest, file_digest
+
+MARK = "stage.json"
+
+
+def stages() -> dict[str, Stage]:
+    """Return all stages by name, in order; imported late, because TRL takes seconds to import."""
+    from fedrlhf.stages import evaluate, label, partition, select
+
+    def align(context: Context) -> None:
+        from fedrlhf.stages import align as module
+        module.run(context)
+
+    return {stage.name: stage for stage in (
+        Stage("partition", partition.run, ("data", "partition", "run.seed")),
+        Stage("select", select.run,
+              ("selector", "objective", "strategy", "select", "faults", "runtime.autocast"),
+              after=("partition",), needs_clients=True),
+        Stage("label", label.run, ("tutor.model", "label"), after=("select",)),
+        Stage("align", align, ("tutor", "align"), after=("label",)),
+        Stage("evaluate", evaluate.run, ("evaluate",), after=("select", "align"),
+              needs_clients=True),
+    )}
+
+
+def run_stages(context: Context, names: list[str]) -> None:
+    """Run the named stages in order.
+
+    Raises:
+        UserError: A stage is done with other settings, and `run.redo_changed` is not set.
+    """
+    every = stages()
+    for name in (name for name in every if name in names):
+        _run_stage(context, every[name], every)
+
+
+def missing_stages(context: Context, names: list[str]) -> list[str]:
+    """Return which of the named stages are not done yet with the present settings."""
+    every = stages()
+    return [name for name in every
+            if name in names
+            and not _is_done(context, name, _inputs(context, every[name], every)["digest"])]
+
+
+def _run_stage(context: Context, stage: Stage, every: dict[str, Stage]) -> None:
+    inputs = _inputs(context, stage, every)
+    mark = context.run.path / stage.name / MARK
+    if _is_done(context, stage.name, inputs["digest"]):
+        context.progress.message(f"{stage.name}: done before")
+        return
+    before = _earlier_attempt(context, stage, inputs)
+    write_json(mark, {"status": "running", **inputs, "seconds": before})
+    started = time.perf_counter()
+    prepare_process(threads=_all_cores())
+    stage.run(context)
+    seconds = before + time.perf_counter() - started
+    write_json(mark, {"status": "done", **inputs, "seconds": seconds})
+    context.progress.message(f"{stage.name}: {seconds:.0f} s")
+
+
+def _earlier_attempt(context: Context, stage: Stage, inputs: dict[str, Any]) -> float:
+    """Return the seconds that an unfinished attempt with the same settings took.
+
+    Another attempt's files are removed if the user allowed it.
+    """
+    mark = context.run.path / stage.name / MARK
+    if not mark.exists():
+        return 0.0
+    old = read_json(mark)
+    if old["digest"] == inputs["digest"]:
+        return float(old["seconds"])
+    changed = differences(old["settings"], inputs["settings"]) or ["an earlier stage's result"]
+    if not context.config.run.redo_changed:
+        raise UserError(
+            f"{context.run.path} holds the stage {stage.name} made with other settings: "
+            f"{'; '.join(changed)}. Choose another run.dir, or set run.redo_changed=true to make "
+            f"{stage.name} and what depends on it again")
+    shutil.rmtree(mark.parent)
+    context.metrics.rewind(stage.name, -1)
+    return 0.0
+
+
+def _inputs(context: Context, stage: Stage, every: dict[str, Stage]) -> dict[str, Any]:
+    """Return the settings that decide a stage's result and their digest with what went before."""
+    config = as_dict(context.config)
+    settings = {key: reduce(lambda node, part: node[part], key.split("."), config)
+                for key in stage.settings}
+    if stage.name == "partition":
+        settings["files"] = _data_files(settings["data"])
+    upstream = [_inputs(context, every[name], every)["digest"] for name in stage.after
+                if name in context.config.run.stages]
+    if context.given_strategy is not None and "strategy" in settings:
+        settings["strategy"] = {"_target_": type(context.given_strategy).__qualname__}
+    return {"settings": settings, "digest": digest([settings, upstream])}
+
+
+def _data_files(data: dict[str, Any]) -> dict[str, str]:
+    """Digest the local files that a source reads, so that an edited file is noticed."""
+    found = {}
+    for key in ("path", "instructions"):
+        if isinstance(data.get(key), str) and (path := Path(data[key]).expanduser()).exists():
+            found[key] = file_digest(path)
+    return found
+
+
+def _is_done(context: Context, name: str, wanted: str) -> bool:
+    mark = context.run.path / name / MARK
+    if not mark.exists():
+        return False
+    old = read_json(mark)
+    return bool(old["status"] == "done" and old["digest"] == wanted)
+
+
+def _all_cores() -> int:
+    return len(os.sched_getaffinity(0))
