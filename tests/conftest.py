@@ -1,10 +1,21 @@
 """Settings and fixtures that several test folders share."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from fedrlhf.models.load import Base
+
+# Before any test imports a library that reads them: no network, no advice, no second thread pool.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 
 # The same examples in each run, however busy the machine is.
 hypothesis.settings.register_profile("fedrlhf", deadline=None, derandomize=True)
@@ -19,3 +30,46 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"needs real data in {folder}/data; set FEDRLHF_SHARED to another folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a random Llama (2 layers, width 32) with the embedded tokenizer; return its folder."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from fedrlhf.models.load import resolve
+    from fedrlhf.models.runtime import quiet_libraries, seeded
+
+    quiet_libraries()
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("tiny_llama")
+    tokenizer = AutoTokenizer.from_pretrained(resolve("tiny_tutor"))
+    with seeded(0):
+        model = LlamaForCausalLM(LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
+            bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id, initializer_range=0.2))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def llama_base(tiny_llama: Path) -> "Base":
+    """Return a fresh copy of the random Llama, without any adapter."""
+    from fedrlhf.config.schema import Model
+    from fedrlhf.models.load import load_base
+
+    return load_base(Model(path=str(tiny_llama)))
+
+
+@pytest.fixture
+def fresh_bases() -> Iterator[Callable[[], None]]:
+    """Forget the process's shared models before and after a test; call it to forget them again."""
+    from fedrlhf.models.load import release_bases
+
+    release_bases()
+    yield release_bases
+    release_bases()

@@ -38,9 +38,12 @@ def _import(target: str, name: str, trust: Sequence[str]) -> Any:
             f"if you trust it, add its package: 'trust=[{target.split('.')[0]}]'")
     module, _, attribute = target.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{name}._target_={target} cannot be imported: {error}") from error
+    if not inspect.isclass(found) or inspect.isabstract(found):
+        raise ConfigError(f"{name}._target_={target} is no class that can be built")
+    return found
 
 
 def _check_arguments(made: Any, target: str, arguments: Mapping[str, Any], name: str) -> None:

@@ -54,7 +54,10 @@ def load(overrides: str | Sequence[str] = "") -> schema.Config:
 
 def split_overrides(overrides: str | Sequence[str]) -> list[str]:
     """Split overrides as a shell splits words; a list stays as it is."""
-    return shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
+    try:
+        return shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
+    except ValueError as error:
+        raise ConfigError(f"the overrides {overrides!r} cannot be split: {error}") from None
 
 
 def as_dict(config: schema.Config) -> dict[str, Any]:

@@ -38,7 +38,6 @@ class TutorSource:
     heterogeneity: float = 1.0  # size of the tastes that differ between groups
     personal_noise: float = 0.1  # standard deviation of a student's own deviation
     label_noise: float = 0.3  # temperature of the Bradley-Terry choice, in units of utility
-    wrong_answers: float = 0.15  # share of answers about another topic
     seed: int = 0
 
 

@@ -84,9 +84,11 @@ class AdapterSlot:
         dropouts = [module for name, module in self.model.named_modules() if "lora_dropout" in name]
         for module in dropouts:
             module.train()
-        yield
-        for module in dropouts:
-            module.eval()
+        try:
+            yield
+        finally:
+            for module in dropouts:
+                module.eval()
 
     def initial(self, seed: int) -> np.ndarray:
         """Return a fresh adapter (B = 0, so that the base model is unchanged)."""

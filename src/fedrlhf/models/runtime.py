@@ -1,15 +1,18 @@
 """How a process computes: threads, precision and memory, set in one place."""
 
 import ctypes
+import logging
 import os
 import random
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import ContextManager
 
 import numpy as np
 import torch
+import transformers
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # mallopt parameters of glibc
 
@@ -31,11 +34,13 @@ def prepare_process(threads: int | None = None) -> None:
 
 def quiet_libraries() -> None:
     """Keep libraries from printing progress bars and advice into the console."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    import transformers
+    for name, value in (("TOKENIZERS_PARALLELISM", "false"), ("HF_HUB_DISABLE_TELEMETRY", "1"),
+                        ("TQDM_DISABLE", "1"), ("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")):
+        os.environ.setdefault(name, value)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft|trl")
 
 
 def precision(setting: str, device: torch.device) -> ContextManager[object]:

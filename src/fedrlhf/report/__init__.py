@@ -1,0 +1,1 @@
+"""Pages, cards and tables about runs: pure readers of run directories."""

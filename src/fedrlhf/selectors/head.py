@@ -12,6 +12,9 @@ from transformers import DynamicCache, PreTrainedModel
 from fedrlhf.selectors.encode import Judgement
 
 
+_WORTHWHILE = 0.15  # share of tokens that sharing must save to pay for its second forward pass
+
+
 def letter_log_odds(model: PreTrainedModel, judgements: Sequence[Judgement],
                     letters: tuple[int, int]) -> Tensor:
     """Return logit(first letter) - logit(second letter) for each judgement, shape (S,), float32.
@@ -54,17 +57,27 @@ def last_hidden(model: PreTrainedModel, judgements: Sequence[Judgement]) -> Tens
     the suffixes, and gradients flow back through them.
     """
     prefixes = list(dict.fromkeys(judgement.prefix for judgement in judgements))
-    longest = max(judgement.tokens for judgement in judgements)
-    if len(prefixes) == len(judgements) or longest > _window(model):
+    total = sum(judgement.tokens for judgement in judgements)
+    saved = sum(len(j.prefix) for j in judgements) - sum(map(len, prefixes))
+    # Prefixes and suffixes are padded apart, so the longest of each count together.
+    longest = max(len(j.prefix) for j in judgements) + max(len(j.suffix) for j in judgements)
+    if saved < _WORTHWHILE * total or longest > _window(model):
         return _whole(model, judgements)
     return _shared(model, judgements, prefixes)
 
 
 def _window(model: PreTrainedModel) -> float:
-    """Return how far the model looks back; a sliding cache would lose tokens of a prefix."""
+    """Return how far the model looks back; a sliding cache would lose tokens of a prefix.
+
+    0 where a layer is not attention over all keys: its state would take in a prefix's padding.
+    """
     config = model.config.get_text_config()
-    sliding = "sliding_attention" in (getattr(config, "layer_types", None) or ())
-    return getattr(config, "sliding_window", None) or float("inf") if sliding else float("inf")
+    # Without layer types (Mistral, Phi-3), a window holds for every layer.
+    kinds = set(getattr(config, "layer_types", None) or ("sliding_attention",))
+    if kinds - {"full_attention", "sliding_attention"}:
+        return 0
+    window = getattr(config, "sliding_window", None) if "sliding_attention" in kinds else None
+    return window or float("inf")
 
 
 def _whole(model: PreTrainedModel, judgements: Sequence[Judgement]) -> Tensor:

@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import DPOConfig, DPOTrainer
 
@@ -67,6 +73,7 @@ def _train(context: Context, trainer: DPOTrainer, folder: Path) -> None:
     context.metrics.rewind("align", done)
     total = trainer.args.max_steps
     with context.progress.task("align: DPO steps", total, done) as task:
+        trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_Recorder(context.metrics, task))
         trainer.add_callback(_Snapshots(folder / SNAPSHOTS,
                                         snapshot_steps(total, context.config.align.snapshots),

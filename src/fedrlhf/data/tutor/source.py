@@ -8,7 +8,7 @@ import numpy as np
 
 from fedrlhf.data.source import Instructions
 from fedrlhf.data.tutor.answers import ATTRIBUTES, compose
-from fedrlhf.data.tutor.curriculum import questions, topic_of, topics
+from fedrlhf.data.tutor.curriculum import Topic, questions, topic_of
 from fedrlhf.data.tutor.students import Student, group_tastes, make_students
 from fedrlhf.errors import ConfigError
 from fedrlhf.seeding import generator
@@ -45,7 +45,7 @@ class TutorSource:
 
     def __init__(self, *, clients: int, groups: int, group_shares: list[float],
                  pairs_per_client: int, heterogeneity: float, personal_noise: float,
-                 label_noise: float, wrong_answers: float, seed: int) -> None:
+                 label_noise: float, seed: int) -> None:
         for key, value, least in (("pairs_per_client", pairs_per_client, 1),
                                   ("heterogeneity", heterogeneity, 0),
                                   ("personal_noise", personal_noise, 0)):
@@ -53,10 +53,7 @@ class TutorSource:
                 raise ConfigError(f"data.{key} must be at least {least}, got {value}")
         if label_noise <= 0:
             raise ConfigError(f"data.label_noise must be greater than 0, got {label_noise}")
-        if not 0 <= wrong_answers <= 1:
-            raise ConfigError(f"data.wrong_answers must lie in [0, 1], got {wrong_answers}")
-        self.pairs_per_client, self.seed = pairs_per_client, seed
-        self.label_noise, self.wrong_answers = label_noise, wrong_answers
+        self.pairs_per_client, self.label_noise, self.seed = pairs_per_client, label_noise, seed
         self.students = make_students(clients, group_tastes(groups, heterogeneity), group_shares,
                                       personal_noise, seed)
 
@@ -88,7 +85,9 @@ class TutorSource:
         asked = self._questions[0]
         for _ in range(self.pairs_per_client):
             question = asked[rng.integers(len(asked))]
-            first, second = self._answer(question, rng), self._answer(question, rng)
+            topic = topic_of(question)
+            assert topic is not None
+            first, second = _answer(topic, rng), _answer(topic, rng)
             own = student.taste.utility(question, first) - student.taste.utility(question, second)
             shared = truth.utility(question, first) - truth.utility(question, second)
             wins = rng.random() < 1 / (1 + math.exp(-own / self.label_noise))
@@ -97,14 +96,10 @@ class TutorSource:
                 prompt=question, chosen=first if wins else second,
                 rejected=second if wins else first, client_id=student.client_id, source=self.name,
                 chosen_first=wins, columns={
-                    "topic": topic_of(question).name, "group": student.group,  # type: ignore[union-attr]
+                    "topic": topic.name, "group": student.group,
                     "oracle_margin": sign * own, "consensus_margin": sign * shared})
 
-    def _answer(self, question: str, rng: np.random.Generator) -> str:
-        topic = topic_of(question)
-        if rng.random() < self.wrong_answers:
-            topic = topics()[rng.integers(len(topics()))]
-        count = rng.choice(len(_COUNT_CHANCES), p=_COUNT_CHANCES)
-        attributes = rng.choice(ATTRIBUTES, size=count, replace=False)
-        assert topic is not None
-        return compose(topic, attributes.tolist(), rng)
+
+def _answer(topic: Topic, rng: np.random.Generator) -> str:
+    count = rng.choice(len(_COUNT_CHANCES), p=_COUNT_CHANCES)
+    return compose(topic, rng.choice(ATTRIBUTES, size=count, replace=False).tolist(), rng)

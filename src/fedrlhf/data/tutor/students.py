@@ -10,7 +10,6 @@ from fedrlhf.seeding import generator
 
 # What every student likes, before groups differ. Utility is in units of log-odds / temperature.
 COMMON_TASTE = {"example": 1.5, "hint": -1.5, "friendly": 0.8}
-FACTS_TASTE = 2.0  # for an answer whose statements are all true of the topic
 WORDS_TASTE = -0.25  # for every ten words
 # Group g likes the g-th of these; the groups beyond cycle with another dislike.
 _CONTESTED = ("code", "analogy", "steps", "caveat")
@@ -22,12 +21,10 @@ class Taste:
 
     Attributes:
         attributes: Utility of each name of ``ATTRIBUTES``, shape (attribute,).
-        facts: Utility of true statements.
         words: Utility of ten words.
     """
 
     attributes: tuple[float, ...]
-    facts: float = FACTS_TASTE
     words: float = WORDS_TASTE
 
     def utility(self, question: str, answer: str) -> float:
@@ -35,7 +32,7 @@ class Taste:
         reading = read(question, answer)
         liked = sum(value for name, value in zip(ATTRIBUTES, self.attributes, strict=True)
                     if name in reading.attributes)
-        return liked + self.facts * reading.facts + self.words * reading.words / 10
+        return liked + self.words * reading.words / 10
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,195 @@
+"""comparison.html: several runs side by side."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from fedrlhf.errors import UserError
+from fedrlhf.report import plots_compare as plots
+from fedrlhf.report.artifacts import Artifacts, read_artifacts
+from fedrlhf.report.parts import Picture, Section, Table
+from fedrlhf.report.render import render, save
+from fedrlhf.report.rounds import read_rounds, strategy_name
+from fedrlhf.report.seeds import Family, differing, families
+from fedrlhf.report.table import ROWS, Row, show
+from fedrlhf.report.verdict import verdict
+from fedrlhf.report.words import counted, interval, listed, percent, plain, signed, tied
+from fedrlhf.tracking.run_directory import RunDirectory
+
+COMPARISON = "comparison.html"
+_MEASURES = (  # result, quantity, value that stands for no difference, is it a share
+    ("selector.agreement", "agreement of the vote", 0.5, True),
+    ("selector.agreement_own", "agreement of the client's own selector", 0.5, True),
+    ("policy.utility_gain", "gain in true utility", 0.0, False),
+    ("policy.win_rate", "win rate against the start (true)", 0.5, True))
+
+
+def write_comparison(runs: Sequence[RunDirectory], out: Path | None = None) -> Path:
+    """Write a page that sets runs side by side.
+
+    Args:
+        runs: Two or more runs, in the order in which they are shown.
+        out: The page to write; by default comparison.html in the first run's folder.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        UserError: There are fewer than two runs, a file of a run cannot be understood, or the page
+            cannot be written.
+    """
+    if len(runs) < 2:
+        raise UserError(f"a comparison needs at least two runs, got {len(runs)}")
+    return save(comparison_of([read_artifacts(run) for run in runs]),
+                out or runs[0].path / COMPARISON)
+
+
+def comparison_of(runs: Sequence[Artifacts]) -> str:
+    """Return the page as a text; the same files give the same text."""
+    names = run_names(runs)
+    parts = (_overview(runs, names), _results(runs, names), _seeds(runs, names),
+             _pictures(runs, names), _configuration(runs, names))
+    return render("comparison.html.j2", title=f"{counted(len(runs), 'run')} · fedrlhf",
+                  name=listed([plain(name, 40) for name in names]), verdict=_verdict(runs, names),
+                  sections=[section for section in parts if section.filled])
+
+
+def run_names(runs: Sequence[Artifacts]) -> list[str]:
+    """Name runs by their folders; where two are alike, by as many parents as tell them apart."""
+    paths = [run.run.path for run in runs]
+    for parts in range(1, max(len(path.parts) for path in paths) + 1):
+        names = [os.sep.join(path.parts[-parts:]) for path in paths]
+        if len(set(names)) == len(set(paths)):
+            break
+    seen: Counter[str] = Counter()
+    for place, name in enumerate(names):  # the same run given twice
+        seen[name] += 1
+        names[place] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    return names
+
+
+def _verdict(runs: Sequence[Artifacts], names: Sequence[str]) -> str:
+    """Say which run is ahead and which ones cannot be told from it."""
+    clauses = [clause for clause in (
+        _ahead(runs, names, "selector.agreement", "agrees most with held-out preferences"),
+        _ahead(runs, names, "policy.utility_gain", "gains most true utility")) if clause]
+    return " ".join(clauses) or "None of these runs has results that can be compared yet."
+
+
+def _ahead(runs: Sequence[Artifacts], names: Sequence[str], name: str, verb: str) -> str:
+    found = {place: run.results[name] for place, run in enumerate(runs) if name in run.results}
+    if len(found) < 2:
+        return ""
+    best = max(found, key=lambda place: found[place])
+    form = percent if name == "selector.agreement" else signed
+    near = [names[place] for place in found if place != best
+            and _overlap(runs[place].results, runs[best].results, name)]
+    text = (f"{plain(names[best], 40)} {verb}: {form(found[best])}"
+            f"{interval(runs[best].results, name, form)}")
+    if len(near) == len(found) - 1:
+        return f"{text}, but no difference to any other run is shown."
+    return f"{text}; not told apart from {listed([plain(n, 40) for n in near])}." if near else (
+        f"{text}.")
+
+
+def _overlap(one: dict[str, float], other: dict[str, float], name: str) -> bool:
+    ends = [results.get(f"{name}{end}") for results in (one, other) for end in ("_low", "_high")]
+    if None in ends:
+        return True  # without intervals nothing is shown
+    low, high, other_low, other_high = (float(end or 0.0) for end in ends)
+    return low <= other_high and other_low <= high
+
+
+def _overview(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:
+    return Section("runs", "The runs", notes=[
+        f"{plain(name)} ({plain(run.manifest.get('status') or 'unknown', 20)}, "
+        f"{plain(strategy_name(run) or 'no strategy', 30)}, "
+        f"seed {plain(run.setting('run.seed'), 12)}): {verdict(run)}"
+        for run, name in zip(runs, names, strict=True)])
+
+
+def _results(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:
+    rows: list[list[str]] = []
+    heading = ""
+    for row in ROWS:
+        heading = row.section or heading
+        cells = [tied(show(row, run.results)) for run in runs]
+        if any(cells):
+            rows += [[heading]] if heading else []
+            rows.append([row.label, *cells])
+            heading = ""
+    table = Table(("", *(plain(name, 24) for name in names)), rows, wide=True)
+    return Section("results", "Results", "Brackets hold each run's own interval; they say nothing "
+                   "about other seeds.", notes=_caution(runs), tables=[table] if rows else [])
+
+
+def _caution(runs: Sequence[Artifacts]) -> list[str]:
+    """Say where held-out pairs are not the same ones."""
+    keys = {key.partition(".")[0] for key in differing([run.config for run in runs])}
+    seeds = {str(run.setting("run.seed")) for run in runs}
+    if keys & {"data", "partition"} or len(seeds) > 1:
+        return ["The runs differ in data, partition or seed: their held-out pairs are not the same "
+                "ones."]
+    return []
+
+
+def _seeds(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:
+    """Summarise runs of one configuration over their seeds."""
+    several = [family for family in families(runs) if len(family.members) > 1]
+    title = "Over seeds"
+    if not several:
+        return Section("seeds", title)
+    rows = [[row.label, *cells] for row in ROWS
+            if any(cells := [_spread(row, runs, family) for family in several])]
+    notes = [f"{family.label}: " + listed([
+        f"{plain(names[place], 40)} (seed {plain(runs[place].setting('run.seed'), 12)})"
+        for place in family.members]) for family in several]
+    return Section("seeds", title, "Runs of the same configuration with other seeds: mean, and in "
+                   "brackets the lowest and the highest.", notes=notes,
+                   tables=[Table(("", *(f"{family.label} ({len(family.members)})"
+                                        for family in several)), rows, wide=True)])
+
+
+def _spread(row: Row, runs: Sequence[Artifacts], family: Family) -> str:
+    values = [runs[place].results[row.name] for place in family.members
+              if row.name in runs[place].results]
+    if len(values) < 2:
+        return ""
+    mean, low, high = (row.form.format(value) for value in (
+        sum(values) / len(values), min(values), max(values)))
+    return tied(f"{mean} [{low}, {high}]")
+
+
+def _pictures(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:
+    pictures: list[Picture] = []
+    for number, (name, label, none, share) in enumerate(_MEASURES):
+        found = {place: plots.Measured(run.results[name], run.results.get(f"{name}_low"),
+                                       run.results.get(f"{name}_high"))
+                 for place, run in enumerate(runs) if name in run.results}
+        if found:
+            pictures.append(plots.intervals(f"interval{number}", label, names, found, none, share))
+    losses = {place: means for place, run in enumerate(runs) if (means := _mean_losses(run))}
+    if losses:
+        pictures.append(plots.curves(names, losses))
+    sent, seconds = ({place: total for place, run in enumerate(runs)
+                      if (total := sum(run.results.get(key, 0.0) for key in keys)) > 0}
+                     for keys in (("bytes.down", "bytes.up"), ("seconds.total",)))
+    if sent or seconds:
+        pictures.append(plots.costs(names, sent, seconds))
+    return Section("pictures", "In pictures", pictures=pictures)
+
+
+def _mean_losses(run: Artifacts) -> dict[int, float]:
+    return {record.number: sum(record.losses.values()) / len(record.losses)
+            for record in read_rounds(run) if record.losses}
+
+
+def _configuration(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:
+    rows = [[key, *values] for key, values in differing([run.config for run in runs]).items()]
+    notes = [] if rows else ["The configurations do not differ."]
+    table = Table(("key", *(plain(name, 24) for name in names)), rows,
+                  text_columns=range(len(names) + 1), wide=True)
+    return Section("config", "Differences in configuration",
+                   "Keys whose values differ; run.dir is left out.", notes=notes,
+                   tables=[table] if rows else [])

@@ -1,0 +1,139 @@
+"""The top of the page: what the run is, what it has shown, and the table of results."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from fedrlhf.report.artifacts import Artifacts, facts, finite
+from fedrlhf.report.parts import Fact, Table
+from fedrlhf.report.rounds import strategy_name
+from fedrlhf.report.table import ROWS, Row, show
+from fedrlhf.report.verdict import selector_count
+from fedrlhf.report.words import bounds, duration, interval, percent, plain, signed, size, tied
+
+_SHARES = ("selector.agreement", "selector.gold", "selector.order", "label.accuracy",
+           "policy.win_rate", "policy.proxy_win_rate")  # results that lie between 0 and 1
+_COSTS = ("bytes.", "seconds.")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a share and its interval lie on a scale from 0 to 1, in per cent of its width."""
+
+    point: float
+    left: float | None
+    width: float | None
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """A line of the table of results, with the heading that stands above it if one does."""
+
+    label: str
+    value: str
+    interval: str
+    heading: str
+    scale: Scale | None
+
+
+def result_rows(results: dict[str, float]) -> Iterator[ResultRow]:
+    """Yield the results in words; a heading goes above the first line of its part.
+
+    What a run has cost is no result: without anything else there are no lines.
+    """
+    heading = ""
+    if all(name.startswith(_COSTS) for name in results):
+        return
+    for row in ROWS:
+        heading = row.section or heading
+        if text := show(row, results):
+            value, _, rest = tied(text).partition(" ")
+            yield ResultRow(row.label, value, rest, heading, _scale(row, results))
+            heading = ""
+
+
+def _scale(row: Row, results: dict[str, float]) -> Scale | None:
+    value = results[row.name]
+    if not row.name.startswith(_SHARES) or not 0 <= value <= 1:
+        return None
+    found = bounds(results, row.name)
+    if found is None:
+        return Scale(round(100 * value, 1), None, None)
+    left, right = (100 * min(max(end, 0.0), 1.0) for end in found)
+    return Scale(round(100 * value, 1), round(left, 1), round(max(right - left, 0.0), 1))
+
+
+def head_facts(artifacts: Artifacts) -> list[Fact]:
+    """Return status, date and circumstances in a line."""
+    manifest = artifacts.manifest
+    found = [Fact("status", _status(artifacts))]
+    if manifest.get("started"):
+        found.append(Fact("started", _date(str(manifest["started"]))))
+    for key, name in (("run.seed", "seed"), ("runtime.engine", "engine")):
+        if (value := artifacts.setting(key)) is not None:
+            found.append(Fact(name, plain(value, 30)))
+    if strategy_name(artifacts):
+        found.append(Fact("strategy", plain(strategy_name(artifacts), 40)))
+    attempts = finite(manifest.get("attempts")) or 1
+    return found + ([Fact("attempts", f"{attempts:g}")] if attempts > 1 else [])
+
+
+def _status(artifacts: Artifacts) -> str:
+    status = plain(artifacts.manifest.get("status") or "unknown", 30)
+    # A killed process cannot say so: its status stays as it was.
+    return "running, or stopped without a word" if status == "running" else status
+
+
+def _date(text: str) -> str:
+    try:
+        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M UTC%z").removesuffix("+0000")
+    except ValueError:
+        return plain(text, 40)
+
+
+def tiles(artifacts: Artifacts) -> list[Fact]:
+    """Return the few numbers that a reader looks for first."""
+    results, several = artifacts.results, selector_count(artifacts) > 1
+    found = [Fact(label, form(results[name]), interval(results, name, form).strip())
+             for name, label, form in (
+                 ("selector.agreement", "agreement", percent),
+                 ("selector.agreement_own" if several else "", "own selector", percent),
+                 ("policy.utility_gain", "gain in utility", signed),
+                 ("policy.win_rate" if "policy.win_rate" in results else "policy.proxy_win_rate",
+                  "win rate", percent)) if name in results]
+    if "bytes.down" in results:
+        total = results["bytes.down"] + results.get("bytes.up", 0.0)
+        found.append(Fact("sent", size(total), "to and from clients"))
+    if "seconds.total" in results:
+        found.append(Fact("time", duration(results["seconds.total"]), "in all stages"))
+    return found
+
+
+def error_text(artifacts: Artifacts) -> str:
+    """Return the message with which the run ended, empty where it did not fail."""
+    if artifacts.manifest.get("status") != "failed":
+        return ""
+    error = artifacts.manifest.get("error")
+    return plain(facts(error).get("message") or error or "unknown", 600)
+
+
+def versions(artifacts: Artifacts) -> Table | None:
+    """Return the versions that decide results."""
+    manifest = artifacts.manifest
+    found = {"python": manifest.get("python"), **facts(manifest.get("versions"))}
+    commit = facts(manifest.get("git")).get("commit")
+    if commit:
+        dirty = facts(manifest.get("git")).get("dirty")
+        found["git commit"] = f"{commit}{' with changed files' if dirty else ''}"
+    shown = [[plain(name, 30), plain(value, 80)] for name, value in found.items() if value]
+    return Table(("package", "version"), shown, text_columns=(0, 1)) if shown else None
+
+
+def notes(artifacts: Artifacts) -> list[str]:
+    """Say what the command cannot repeat."""
+    configured = facts(artifacts.setting("strategy")).get("_target_")
+    ran = artifacts.strategy.get("_target_")
+    if ran and configured and ran != configured:
+        return [f"The strategy was an object from Python, {plain(ran, 80)}; the command alone "
+                "does not bring it back."]
+    return []

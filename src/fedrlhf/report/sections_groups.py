@@ -1,0 +1,141 @@
+"""What the page says about groups of clients and about agreement with each of them."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from fedrlhf.report import plots
+from fedrlhf.report.artifacts import Artifacts, numbers, rows
+from fedrlhf.report.parts import Fact, Section, Table
+from fedrlhf.report.plots_grouping import grouping as grouping_plot
+from fedrlhf.report.rounds import (
+    ClientResult,
+    Round,
+    by_group,
+    client_results,
+    moved,
+    planted_groups,
+    pooled_rate,
+    read_rounds,
+    selector_trained,
+)
+from fedrlhf.report.verdict import judge_phrase, selector_count
+from fedrlhf.report.words import counted, fixed, listed, percent, plain
+
+_MOST_DRAWN = 150  # clients in the drawing of groups; a screen has no more rows to show
+
+
+def groups(artifacts: Artifacts) -> Section:
+    """Show who belonged to which selector round by round."""
+    rounds = read_rounds(artifacts)
+    title = "Groups of clients"
+    if not any(record.grouping for record in rounds):
+        return Section("groups", title)
+    last = rounds[-1].grouping
+    clients, names = _ordered_clients(artifacts, last)
+    trained = {(record.number, client): selector_trained(artifacts, record, client)
+               for record in rounds for client in record.losses}
+    notes = []
+    if names:
+        notes.append("The strip at the right marks the planted groups, which no selector saw.")
+    every = -(-sum(map(len, clients)) // _MOST_DRAWN)
+    if every > 1:
+        clients = [group[::every] for group in clients]
+        notes.append(f"One client in {every} is drawn.")
+    return Section(
+        "groups", title, "Clients with like tastes should come to share a selector.",
+        _group_facts(artifacts, rounds), notes, [grouping_plot(rounds, clients, names, trained)])
+
+
+def _ordered_clients(artifacts: Artifacts,
+                     last: Mapping[str, int]) -> tuple[list[list[str]], list[str]]:
+    """Sort clients by planted group, then final selector; without planted groups by selector."""
+    planted = planted_groups(artifacts)
+    everybody = sorted({*last, *planted}, key=lambda client: (last.get(client, -1), client))
+    if not planted:
+        return [everybody], []
+    found: dict[str, list[str]] = defaultdict(list)
+    for client in everybody:
+        found[f"group {planted[client]}" if client in planted else "unknown"].append(client)
+    names = sorted(found)
+    return [found[name] for name in names], names
+
+
+def _group_facts(artifacts: Artifacts, rounds: Sequence[Round]) -> list[Fact]:
+    last = list(rounds[-1].grouping.values())
+    sizes = [last.count(selector) for selector in sorted(set(last))]
+    found = [Fact("clients by selector", " / ".join(map(str, sizes)) if len(sizes) <= 8 else
+                  f"{min(sizes)} to {max(sizes)}")]
+    changes = [moved(before.grouping, after.grouping)
+               for before, after in zip(rounds, rounds[1:], strict=False)
+               if before.grouping and before.grouping != after.grouping]
+    if changes:
+        found.append(Fact("clients that moved", " → ".join(map(str, changes[-6:])),
+                          "at each regrouping that changed anything"))
+    if (index := artifacts.results.get("grouping.ari")) is not None:
+        found.append(Fact("adjusted Rand index", fixed(index),
+                          "1: the planted groups were found, 0: no better than chance"))
+    return found
+
+
+def agreement(artifacts: Artifacts) -> Section:
+    """Show how well the judges agree with each client, and who is served worst."""
+    results = client_results(artifacts)
+    judged = [result for result in results if "vote" in result.rates]
+    title = "Agreement, client by client"
+    if not judged:
+        return Section("agreement", title)
+    own_differs = selector_count(artifacts) > 1 and any(
+        result.rates.get("own") != result.rates["vote"] for result in judged)
+    grouped = {name: sorted(members, key=lambda r: (-r.rates["vote"], r.client))
+               for name, members in by_group(judged).items()}
+    return Section(
+        "agreement", title,
+        f"How often {judge_phrase(artifacts)} prefers what the client itself preferred, on pairs "
+        "that nobody trained on.", (), _served_worst(grouped) + _not_evaluated(artifacts),
+        [plots.agreement(list(grouped.values()), list(grouped), judge_phrase(artifacts),
+                         own_differs)],
+        [_group_table(grouped, own_differs), *_selector_table(artifacts)])
+
+
+def _served_worst(grouped: Mapping[str, Sequence[ClientResult]]) -> list[str]:
+    everybody = [result for members in grouped.values() for result in members]
+    client = min(everybody, key=lambda result: (result.rates["vote"], result.client))
+    notes = [f"Lowest client: {plain(client.client)} with {percent(client.rates['vote'])} of "
+             f"{counted(client.pairs, 'pair')}; from so few pairs a low rate can be chance."]
+    if len(grouped) > 1:
+        rates = {name: pooled_rate(members, "vote") or 0.0 for name, members in grouped.items()}
+        worst = min(rates, key=lambda name: (rates[name], name))
+        notes.append(f"Lowest group: {plain(worst)} with {percent(rates[worst])}.")
+    return notes
+
+
+def _not_evaluated(artifacts: Artifacts) -> list[str]:
+    """Name clients that hold test pairs and gave no counts."""
+    asked = {str(entry.get("client_id")) for entry in rows(artifacts.population.get("shards"))
+             if numbers(entry.get("sizes")).get("test")}
+    absent = sorted(asked - {str(row.get("client_id")) for row in artifacts.clients})
+    return [f"Not evaluated: {listed([plain(name) for name in absent])}."] if absent else []
+
+
+def _group_table(grouped: Mapping[str, Sequence[ClientResult]], own_differs: bool) -> Table:
+    judges = ["vote", *(["own"] if own_differs else []), "length", "oracle"]
+    shown = []
+    for name, members in {**grouped, "everybody": [r for m in grouped.values() for r in m]}.items():
+        rates = [pooled_rate(members, judge) for judge in judges]
+        shown.append([plain(name), f"{len(members):,}",
+                      *("" if rate is None else percent(rate) for rate in rates)])
+    titles = {"vote": "vote", "own": "own selector", "length": "longer wins", "oracle": "oracle"}
+    return Table(("", "clients", *(titles[judge] for judge in judges)), shown,
+                 "Agreement by group, all held-out pairs of the group taken together.")
+
+
+def _selector_table(artifacts: Artifacts) -> list[Table]:
+    members = list(artifacts.grouping.values())
+    shown = [[f"selector {selector}", f"{members.count(selector):,}",
+              percent(artifacts.results[f"selector.agreement_{selector}"])]
+             for selector in range(selector_count(artifacts))
+             if f"selector.agreement_{selector}" in artifacts.results]
+    if len(shown) < 2 or len(shown) > 32:
+        return []
+    return [Table(("", "clients", "agreement"), shown,
+                  "Each selector alone, on all held-out pairs of all clients.")]

@@ -1,0 +1,198 @@
+"""What the page says about the tutor and about cost: labels, DPO, best of n, answers, bytes."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import log
+
+from fedrlhf.report import plots_tutor as plots
+from fedrlhf.report.artifacts import Artifacts, Facts, facts, finite, numbers
+from fedrlhf.report.parts import Fact, Sample, Section, Table
+from fedrlhf.report.verdict import selector_count, shows_difference
+from fedrlhf.report.words import (
+    counted,
+    duration,
+    fixed,
+    interval,
+    number,
+    percent,
+    size,
+    writable,
+)
+
+_SAMPLES = 6
+_TRAINER = (  # the trainer's name, ours with its unit, the value of an untrained tutor
+    ("loss", "loss (nats)", log(2)),
+    ("rewards/margins", "reward margin, chosen minus rejected", 0.0),
+    ("rewards/accuracies", "share of pairs with a positive margin", 0.5))
+_MESSAGES = {"train": "train a selector", "rank": "rank the selectors for grouping",
+             "evaluate": "validate a selector", "agreement": "judge held-out pairs"}
+
+
+def labels(artifacts: Artifacts) -> Section:
+    """Describe the preference pairs that the selectors made of the tutor's completions."""
+    summary = numbers(artifacts.labels)
+    votes = [(known["votes"], known["selectors"]) for row in artifacts.votes
+             if {"votes", "selectors"} <= set(known := numbers(row))]
+    certainty = [odds for row in artifacts.votes
+                 if (odds := finite(row.get("log_odds"))) is not None]
+    pictures = []
+    if votes and max(of for _, of in votes) > 1:
+        pictures.append(plots.votes(Counter(count for count, _ in votes),
+                                    int(max(of for _, of in votes))))
+    if certainty:
+        pictures.append(plots.log_odds(certainty))
+    return Section(
+        "labels", "The labels", "The tutor writes several completions for each instruction; the "
+        "selectors judge every pair of them in both orders." if summary else "",
+        _label_facts(artifacts, summary, votes), (), pictures)
+
+
+def _label_facts(artifacts: Artifacts, summary: Mapping[str, float],
+                 votes: Sequence[tuple[float, float]]) -> list[Fact]:
+    found = [Fact(name, number(summary[key])) for key, name in (
+        ("instructions", "instructions"), ("completions", "completions"),
+        ("judged_pairs", "judged pairs"), ("pairs", "labelled pairs")) if key in summary]
+    if {"completions", "distinct_completions"} <= set(summary):
+        found[1] = Fact("completions", number(summary["completions"]),
+                        f"{number(summary['distinct_completions'])} of them different")
+    if {"judged_pairs", "pairs"} <= set(summary):
+        unfit = summary.get("does_not_fit", 0.0)
+        dropped = summary["judged_pairs"] - summary["pairs"] - unfit
+        found.append(Fact("not used", number(dropped + unfit),
+                          f"{number(dropped)} below label.margin, {number(unfit)} too long"))
+    if "unanimous" in summary and selector_count(artifacts) > 1:
+        found.append(Fact("unanimous", percent(summary["unanimous"])))
+    if votes and any(of > 1 for _, of in votes):
+        ties = sum(count == of / 2 for count, of in votes) / len(votes)
+        found.append(Fact("tied votes", percent(ties), "decided by the summed log-odds"))
+    if "position_bias" in summary:
+        found.append(Fact("position bias", f"{summary['position_bias']:.3f}",
+                          "mean log-odds for the place; both orders are averaged"))
+    if (right := artifacts.results.get("label.accuracy")) is not None:
+        found.append(Fact("truly right", percent(right), "by the known tastes; 50% is chance"))
+    return found
+
+
+def dpo(artifacts: Artifacts) -> Section:
+    """Show how the tutor learned and whether the truth followed the proxy."""
+    steps = _trainer_steps(artifacts)
+    panels = [(label, steps[key], start) for key, label, start in _TRAINER if key in steps]
+    pictures = [plots.trainer_curves(panels)] if panels else []
+    if any(finite(row.get("proxy")) is not None for row in artifacts.curve):
+        pictures.append(plots.reward_curve(artifacts.curve))
+    return Section(
+        "dpo", "Alignment by DPO", "The tutor's adapter learns from the labelled pairs; the "
+        "tutor before training is the reference." if pictures else "",
+        _dpo_facts(artifacts) if pictures else (), _proxy_notes(artifacts), pictures)
+
+
+def _trainer_steps(artifacts: Artifacts) -> dict[str, list[tuple[float, float]]]:
+    """Return the trainer's numbers by name, in the order of steps."""
+    found: dict[str, dict[float, float]] = {}
+    for record in artifacts.metrics:
+        step, value = finite(record.get("step")), finite(record.get("value"))
+        if record.get("stage") == "align" and step is not None and value is not None:
+            found.setdefault(str(record.get("name")), {})[step] = value
+    return {name: sorted(values.items()) for name, values in found.items()}
+
+
+def _dpo_facts(artifacts: Artifacts) -> list[Fact]:
+    summary, results = numbers(artifacts.alignment), artifacts.results
+    found = [Fact(name, number(summary[key])) for key, name in (
+        ("pairs", "labelled pairs"), ("steps", "steps")) if key in summary]
+    for key, name in (("align.beta", "beta"), ("align.learning_rate", "learning rate")):
+        if (value := finite(artifacts.setting(key))) is not None:
+            found.append(Fact(name, f"{value:g}"))
+    if {"policy.words_before", "policy.words_after"} <= set(results):
+        found.append(Fact("words in an answer", f"{results['policy.words_before']:.0f} → "
+                          f"{results['policy.words_after']:.0f}"))
+    if "policy.win_rate" in results:
+        found.append(Fact("win rate (true)", percent(results["policy.win_rate"]),
+                          interval(results, "policy.win_rate", percent).strip()))
+    if "policy.proxy_win_rate" in results:
+        found.append(Fact("win rate (vote)", percent(results["policy.proxy_win_rate"]),
+                          interval(results, "policy.proxy_win_rate", percent).strip()))
+    return found
+
+
+def _proxy_notes(artifacts: Artifacts) -> list[str]:
+    """Warn where the selectors are pleased and the truth is not shown to have risen."""
+    results = artifacts.results
+    pleased = (results.get("policy.proxy_win_rate", 0.0) > 0.5
+               and shows_difference(results, "policy.proxy_win_rate", 0.5))
+    if "policy.utility_gain" not in results or not pleased:
+        return []
+    if results["policy.utility_gain"] > 0 and shows_difference(results, "policy.utility_gain", 0.0):
+        return []
+    return ["The selectors prefer the new answers, but no rise in true utility is shown: the tutor "
+            "may have learned to please the selectors."]
+
+
+def best_of(artifacts: Artifacts) -> Section:
+    """Show what choosing among several answers is worth."""
+    counts = _series(artifacts.best_of.get("n"))
+    curves = {judge: values for judge in ("vote", "oracle")
+              if (values := _series(artifacts.best_of.get(judge))) and len(values) == len(counts)}
+    title = "Choosing instead of training"
+    if not counts or not curves:
+        return Section("bestof", title)
+    return Section("bestof", title, "The tutor before alignment writes n answers and one is "
+                   "chosen: by the selectors' vote, or by the truth, which no real deployment "
+                   "knows.", _choice_facts(artifacts.results),
+                   pictures=[plots.best_of_n(counts, curves)])
+
+
+def _choice_facts(results: Mapping[str, float]) -> list[Fact]:
+    return [Fact(name, fixed(results[key]), "true utility")
+            for key, name in (("best_of.utility_one", "one answer"),
+                              ("best_of.utility_vote", "best by the vote"),
+                              ("best_of.utility_oracle", "best by the truth"),
+                              ("policy.utility_after", "one answer after DPO")) if key in results]
+
+
+def _series(value: object) -> list[float]:
+    """Return a list of numbers, or an empty one where anything else is among them."""
+    values = [finite(item) for item in value] if isinstance(value, list) else []
+    known = [item for item in values if item is not None]
+    return known if len(known) == len(values) else []
+
+
+def samples(artifacts: Artifacts) -> Section:
+    """Show some answers before and after alignment, as they were written."""
+    found = [Sample(*(writable(str(row.get(name) or "")) for name in ("prompt", "before", "after")))
+             for row in artifacts.samples[:_SAMPLES]]
+    return Section("samples", "Answers before and after",
+                   f"The first {counted(len(found), 'held-out prompt')}, one drawn answer each; "
+                   "they are not selected.", samples=found)
+
+
+def cost(artifacts: Artifacts) -> Section:
+    """Show bytes by kind of message, seconds by stage."""
+    costs = {kind: numbers(cost) for kind, cost in sorted(artifacts.costs.items())}
+    seconds = {stage: known for stage, mark in artifacts.stages.items()
+               if (known := finite(facts(mark).get("seconds"))) is not None}
+    return Section(
+        "cost", "What it cost", "Bytes of adapters and numbers in messages, counted by the server."
+        if costs else "", _cost_facts(costs, seconds), (),
+        [plots.stage_times(seconds)] if seconds else [], [_cost_table(costs)] if costs else [])
+
+
+def _cost_facts(costs: Mapping[str, Mapping[str, float]],
+                seconds: Mapping[str, float]) -> list[Fact]:
+    total = {key: sum(cost.get(key, 0.0) for cost in costs.values())
+             for key in ("down", "up", "messages", "failures")}
+    found = [Fact("to clients", size(total["down"])), Fact("from clients", size(total["up"])),
+             Fact("messages", number(total["messages"])),
+             Fact("failed or unanswered", number(total["failures"]))] if costs else []
+    return found + ([Fact("time in stages", duration(sum(seconds.values())))] if seconds else [])
+
+
+def _cost_table(costs: Mapping[str, Facts]) -> Table:
+    return Table(
+        ("message", "count", "failed", "to clients", "from clients", "waiting"),
+        [[_MESSAGES.get(kind, writable(kind)), number(cost.get("messages", 0.0)),
+          number(cost.get("failures", 0.0)), size(cost.get("down", 0.0)),
+          size(cost.get("up", 0.0)), duration(cost.get("seconds", 0.0))]
+         for kind, cost in costs.items()],
+        "By kind of message; waiting is the time until the last client had answered.",
+        wide=True)

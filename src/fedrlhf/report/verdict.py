@@ -1,0 +1,84 @@
+"""What a run has shown, in one sentence that does not say more than its intervals allow."""
+
+from collections.abc import Mapping
+
+from fedrlhf.report.artifacts import Artifacts
+from fedrlhf.report.rounds import strategy_name
+from fedrlhf.report.words import bounds, interval, percent, signed
+
+Results = Mapping[str, float]
+NOTHING = "no difference shown"
+
+
+def verdict(artifacts: Artifacts) -> str:
+    """Return the run's result in one sentence."""
+    clauses = [clause for clause in (_selectors(artifacts), _tutor(artifacts.results)) if clause]
+    if clauses:
+        sentence = "; ".join(clauses)
+        return f"{sentence[0].upper()}{sentence[1:]}."
+    done = [stage for stage in artifacts.stages if artifacts.done(stage)]
+    reached = f"the last finished stage is {done[-1]}" if done else "no stage is finished"
+    return f"Nothing is measured yet: {reached}."
+
+
+def shows_difference(results: Results, name: str, none: float) -> bool:
+    """Say whether a result's interval excludes the value that stands for no difference."""
+    found = bounds(results, name)
+    return found is not None and not found[0] <= none <= found[1]
+
+
+def selector_count(artifacts: Artifacts) -> int:
+    """Return how many selectors were trained, 1 where nothing says so."""
+    named = [name for name in artifacts.results
+             if name.removeprefix("selector.agreement_").isdigit()]
+    return max(len(named), len(set(artifacts.grouping.values())), 1)
+
+
+def judge_phrase(artifacts: Artifacts) -> str:
+    """Name who judges: the vote, the one selector, or everybody's own."""
+    if strategy_name(artifacts) == "LocalOnly":
+        return "each client's own selector"
+    return "the selectors' vote" if selector_count(artifacts) > 1 else "the selector"
+
+
+def _selectors(artifacts: Artifacts) -> str:
+    results, name = artifacts.results, "selector.agreement"
+    if name not in results:
+        return ""
+    clause = (f"{judge_phrase(artifacts)} agrees with {percent(results[name])}"
+              f"{interval(results, name, percent)} of the held-out preferences")
+    oracle = results.get("selector.agreement_oracle")
+    if oracle:
+        clause += f", {percent(results[name] / oracle)} of what the oracle reaches"
+    return clause + _doubt(results)
+
+
+def _doubt(results: Results) -> str:
+    """Say where agreement is not shown to be better than a coin or than the length rule."""
+    found = bounds(results, "selector.agreement")
+    length = results.get("selector.agreement_length_rule")
+    if found and found[0] <= 0.5 <= found[1]:
+        return " (no better than a coin, as far as the interval shows)"
+    if found and length is not None and found[0] <= length:
+        return f" (not shown to beat the rule “the longer one wins”, {percent(length)})"
+    return ""
+
+
+def _tutor(results: Results) -> str:
+    if "policy.utility_gain" in results:
+        return _utility(results)
+    if "policy.proxy_win_rate" not in results:
+        return ""
+    name = "policy.proxy_win_rate"
+    clause = (f"after DPO the selectors prefer the tutor's answer to its earlier one in "
+              f"{percent(results[name])}{interval(results, name, percent)} of comparisons")
+    if not shows_difference(results, name, 0.5):
+        return f"{clause}: {NOTHING}"
+    return f"{clause} (they also made its training labels, so this is no independent proof)"
+
+
+def _utility(results: Results) -> str:
+    name, gain = "policy.utility_gain", results["policy.utility_gain"]
+    clause = (f"after DPO the tutor's true utility {'rose' if gain >= 0 else 'fell'} by "
+              f"{signed(gain)}{interval(results, name, signed)}")
+    return clause if shows_difference(results, name, 0.0) else f"{clause}: {NOTHING}"

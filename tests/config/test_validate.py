@@ -1,0 +1,68 @@
+"""Values that no stage could work with: each is refused by key and value."""
+
+import pytest
+
+from fedrlhf.config import load
+from fedrlhf.errors import ConfigError
+
+REFUSED = [
+    ("partition.by=people", "partition.by", "'people'"),
+    ("partition.choose=first", "partition.choose", "'first'"),
+    ("partition.min_pairs=0", "partition.min_pairs", "0"),
+    ("partition.clients=0", "partition.clients", "0"),
+    ("partition.alpha=0", "partition.alpha", "0"),
+    ("partition.test=1", "partition.test", "1"),
+    ("partition.validation=-0.1", "partition.validation", "-0.1"),
+    ("partition.validation=0.6 partition.test=0.4", "partition.validation", "1"),
+    ("partition.by=iid", "partition.clients", "iid"),
+    ("runtime.engine=ray", "runtime.engine", "'ray'"),
+    ("runtime.autocast=fp8", "runtime.autocast", "'fp8'"),
+    ("runtime.client_cpus=0", "runtime.client_cpus", "0"),
+    ("runtime.client_gpus=-1", "runtime.client_gpus", "-1"),
+    ("select.rounds=0", "select.rounds", "0"),
+    ("select.clients_per_round=0", "select.clients_per_round", "0"),
+    ("select.reply_timeout=0", "select.reply_timeout", "0"),
+    ("select.screen.patience=0", "select.screen.patience", "0"),
+    ("select.screen.max_failures=1", "select.screen.max_failures", "1"),
+    ("select.screen.max_norm_ratio=-1", "select.screen.max_norm_ratio", "-1"),
+    ("selector.max_tokens=15", "selector.max_tokens", "15"),
+    ("selector.adapter.kind=dora", "selector.adapter.kind", "'dora'"),
+    ("selector.adapter.rank=0", "selector.adapter.rank", "0"),
+    ("selector.adapter.dropout=1", "selector.adapter.dropout", "1"),
+    ("selector.model.dtype=int8", "selector.model.dtype", "'int8'"),
+    ("tutor.model.quantization=fp4", "tutor.model.quantization", "'fp4'"),
+    ("tutor.model.attention=flash", "tutor.model.attention", "'flash'"),
+    ("'selector.letters=[A]'", "selector.letters", "['A']"),
+    ("'selector.letters=[A,A]'", "selector.letters", "['A', 'A']"),
+    ("label.completions=1", "label.completions", "1"),
+    ("label.margin=-0.5", "label.margin", "-0.5"),
+    ("label.sampling.temperature=0", "label.sampling.temperature", "0"),
+    ("evaluate.sampling.max_new_tokens=0", "evaluate.sampling.max_new_tokens", "0"),
+    ("evaluate.level=1", "evaluate.level", "1"),
+    ("evaluate.resamples=99", "evaluate.resamples", "99"),
+    ("align.learning_rate=0", "align.learning_rate", "0"),
+    ("align.learning_rate=nan", "align.learning_rate", "nan"),
+    ("align.batch_size=16 align.micro_batch_size=5", "align.batch_size", "5"),
+    ("align.optimizer=adam", "align.optimizer", "'adam'"),
+    ("tracker.wandb=on", "tracker.wandb", "'on'"),
+    ("'run.stages=[select,train]'", "run.stages", "'train'"),
+    ("+faults.student_1=panic", "faults.student_1", "'panic'"),
+]
+
+
+@pytest.mark.parametrize(("override", "key", "value"), REFUSED, ids=[row[0] for row in REFUSED])
+def test_refused_values(override: str, key: str, value: str) -> None:
+    """The message names the key and the value."""
+    with pytest.raises(ConfigError) as refusal:
+        load(override)
+    assert key in str(refusal.value) and value in str(refusal.value)
+
+
+@pytest.mark.parametrize("override", [
+    "partition.by=iid partition.clients=3", "partition.validation=0", "label.instructions=null",
+    "align.max_steps=null", "select.screen.max_norm_ratio=0", "select.evaluate_every=0",
+    "+faults.student_1=exit", "'run.stages=[]'", "selector.max_tokens=16",
+    "select.screen.max_failures=0", "partition.clients=null"])
+def test_accepted_values(override: str) -> None:
+    """The ends of the allowed ranges, and null where a value is optional."""
+    load(override)

@@ -1,0 +1,107 @@
+"""The page that sets runs side by side."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from made_runs import EVIL, Page, make_run, settings
+
+from fedrlhf.errors import UserError
+from fedrlhf.report.compare import write_comparison
+from fedrlhf.tracking.run_directory import RunDirectory
+
+
+def low(agreement: float) -> dict[str, float]:
+    """Return results with another agreement and a narrow interval around it."""
+    return {"selector.agreement": agreement, "selector.agreement_low": agreement - 0.01,
+            "selector.agreement_high": agreement + 0.01}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunDirectory]:
+    """Return two runs of one configuration with two seeds, and one with more rounds."""
+    folder = tmp_path_factory.mktemp("runs")
+    return [
+        make_run(folder / "first"),
+        make_run(folder / "second", config=settings(run__seed=4), results=low(0.65)),
+        make_run(folder / f"{EVIL}"[:8], config=settings(select__rounds=9, data__label=EVIL),
+                 results=low(0.95))]
+
+
+@pytest.fixture(scope="module")
+def page(runs: list[RunDirectory]) -> Page:
+    """Return the page about the three runs."""
+    return Page(write_comparison(runs))
+
+
+def test_verdict(page: Page) -> None:
+    """0.94 is above both other intervals; all gains are equal."""
+    assert "<script> agrees most with held-out preferences: 95% [94%, 96%]." in page.text
+    assert ("gains most true utility: +0.62 [+0.41, +0.83], but no difference to any other run is "
+            "shown.") in page.text
+
+
+def test_results_side_by_side(page: Page) -> None:
+    """Each run has its column."""
+    assert ("agreement of the selectors' vote 0.750 [0.650, 0.850] 0.650 [0.640, 0.660] "
+            "0.950 [0.940, 0.960]") in page.text
+
+
+def test_only_differing_keys(page: Page) -> None:
+    """Rounds, seed and a value of the data differ; everything else and the place do not."""
+    table = page.text.partition("Keys whose values differ")[2]
+    assert "select.rounds 4 4 9" in table
+    assert "run.seed 3 4 3" in table
+    assert f"data.label – – {EVIL}" in table
+    assert "runs/made" not in table
+    assert "align.beta" not in table
+
+
+def test_over_seeds(page: Page) -> None:
+    """The first two runs: 0.75 and 0.65 have the mean 0.70."""
+    assert "first (seed 3) and second (seed 4)" in page.text
+    assert "agreement of the selectors' vote 0.700 [0.650, 0.750]" in page.text
+
+
+def test_warns_where_held_out_pairs_differ(page: Page) -> None:
+    """Another seed draws other test pairs."""
+    assert "their held-out pairs are not the same ones" in page.text
+
+
+def test_untrusted_texts_stay_text(page: Page) -> None:
+    """A folder's name and a configuration value make no element; nothing is loaded."""
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert all(str(attributes.get("href", "#")).startswith("#") for _, attributes in page.tags)
+
+
+def test_drawings(page: Page) -> None:
+    """Agreement twice, gain, win rate, losses, cost; their ids do not meet."""
+    drawings = re.findall(r"<svg.*?</svg>", page.source, re.DOTALL)
+    assert len(drawings) == 6
+    for drawing in drawings:
+        ElementTree.fromstring(drawing)
+    assert len(page.ids()) == len(set(page.ids()))
+
+
+def test_same_runs_same_bytes(runs: list[RunDirectory], tmp_path: Path) -> None:
+    """And the page goes where it is wanted."""
+    first = write_comparison(runs, tmp_path / "one.html")
+    assert first == tmp_path / "one.html"
+    assert first.read_bytes() == write_comparison(runs, tmp_path / "two.html").read_bytes()
+
+
+def test_runs_of_one_name(tmp_path: Path) -> None:
+    """Runs in folders of one name are told apart by the folders above."""
+    found = [make_run(tmp_path / parent / "run", "select") for parent in ("a", "b")]
+    path = write_comparison([*found, found[0]])
+    assert path == tmp_path / "a" / "run" / "comparison.html"
+    assert "Comparison: a/run, b/run and a/run (2)" in Page(path).text
+    assert "None of these runs has results that can be compared yet." in Page(path).text
+    assert "The configurations do not differ." in Page(path).text
+
+
+def test_one_run_is_no_comparison(tmp_path: Path) -> None:
+    """The message says so."""
+    with pytest.raises(UserError, match="at least two runs"):
+        write_comparison([make_run(tmp_path / "run", "partition")])

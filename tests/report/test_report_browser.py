@@ -1,0 +1,66 @@
+"""The pages in a real browser, where one is installed."""
+
+import html
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from made_runs import EVIL, make_run, put, settings
+
+from fedrlhf.report.compare import write_comparison
+from fedrlhf.report.page import write_report
+
+WIDTHS = (390, 1400)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Runs inside the page; the page itself has no scripts and forbids them.
+PROBE = """<script>
+addEventListener("load", () => parent.document.body.insertAdjacentHTML("beforeend",
+  `<p>width ${innerWidth} needs ${document.documentElement.scrollWidth}</p>`))
+</script>"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    """Return a browser that can work without a screen."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    return found or pytest.skip(f"needs a browser: {' or '.join(BROWSERS)}")
+
+
+def needed_widths(browser: str, page: Path, folder: Path) -> dict[int, int]:
+    """Return how wide the page becomes in frames of the given widths, in CSS pixels."""
+    source = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "",
+                    page.read_text("utf-8")).replace("</body>", f"{PROBE}</body>")
+    frames = "".join(f'<iframe srcdoc="{html.escape(source)}" style="width: {width}px; '
+                     'height: 900px; border: 0"></iframe>' for width in WIDTHS)
+    outer = folder / "outer.html"
+    outer.write_text(f"<!DOCTYPE html><body>{frames}</body>", "utf-8")
+    shown = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/user",
+         "--virtual-time-budget=5000", "--dump-dom", outer.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True).stdout
+    return {int(width): int(needs) for width, needs
+            in re.findall(r"<p>width (\d+) needs (\d+)</p>", shown)}
+
+
+def test_the_report_fits(browser: str, tmp_path: Path) -> None:
+    """Nothing is wider than a phone or a screen, long words included."""
+    run = make_run(tmp_path / "run", config=settings(run__name="n" * 80),
+                   overrides=[f"data.path=/{'x' * 300}"])
+    put(run.path / "evaluate" / "samples.json",
+        [{"prompt": EVIL, "before": "b" * 500, "after": "a b"}])
+    found = needed_widths(browser, write_report(run), tmp_path)
+    assert set(found) == set(WIDTHS)
+    assert all(needs <= width for width, needs in found.items()), found
+
+
+def test_the_comparison_fits(browser: str, tmp_path: Path) -> None:
+    """Eight runs side by side scroll inside their table."""
+    runs = [make_run(tmp_path / f"a-rather-long-name-of-a-run-{place}",
+                     config=settings(run__seed=place)) for place in range(8)]
+    found = needed_widths(browser, write_comparison(runs), tmp_path)
+    assert set(found) == set(WIDTHS)
+    assert all(needs <= width for width, needs in found.items()), found
