@@ -14,8 +14,9 @@ from fedrlhf.deploy.superlink import LAUNCHER_PID
 from fedrlhf.errors import UserError
 from fedrlhf.federation.flower_internals import quiet_flower
 from fedrlhf.models.runtime import quiet_libraries
-from fedrlhf.report.results import write_results
+from fedrlhf.report.cards import write_cards
 from fedrlhf.report.page import write_report
+from fedrlhf.report.results import write_results
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.pipeline import run_stages
 from fedrlhf.tracking.metrics import Metrics
@@ -41,7 +42,7 @@ def main(grid: Grid, context: FlowerContext) -> None:
 
 def execute(config: schema.Config, overrides: Sequence[str], grid: Grid | None,
             progress: ProgressReport, strategy: Strategy | None = None) -> RunDirectory:
-    """Run the stages that are not done and write results.json and report.html.
+    """Run the stages that are not done and write results.json, model cards and report.html.
 
     Args:
         config: The composed configuration.
@@ -62,6 +63,7 @@ def execute(config: schema.Config, overrides: Sequence[str], grid: Grid | None,
         try:
             run_stages(Context(config, run, metrics, progress, grid, strategy), config.run.stages)
             write_results(run)
+            write_cards(run)
             run.finish()
             write_report(run)
         except Exception as error:

@@ -89,6 +89,10 @@ def test_objective_builds() -> None:
 
 @pytest.mark.parametrize(("override", "named"), [
     ("select.nope=3", ["select.nope", "nope=3"]),
+    ("select.round=3", ["'select.round'", "Did you mean select.rounds?"]),
+    ("local_steps=3", ["'local_steps'", "Did you mean objective.local_steps?"]),
+    ("+select.nope=3", ["'select.nope'"]),
+    ("+nope.deep=3", ["'nope'"]),
     ("nope=3", ["nope=3"]),
     ("select.rounds=abc", ["select.rounds", "'abc'"]),
     ("select.rounds=null", ["select.rounds", "not Optional"]),

@@ -1,9 +1,11 @@
 """Compose the configuration of a run from ``conf/`` and overrides."""
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,8 @@ def load(overrides: str | Sequence[str] = "") -> schema.Config:
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from None
     assert isinstance(config, schema.Config)
+    if added := _added_keys(config):
+        raise ConfigError(_unknown_key(added[0], split_overrides(overrides)))
     config.data, config.objective, config.strategy = (
         OmegaConf.to_container(node[name], resolve=True) for name in _COMPONENTS)
     validate(config)
@@ -116,12 +120,45 @@ def _compose(overrides: list[str]) -> DictConfig:
 
 def _explain(error: Exception, overrides: list[str]) -> str:
     """Say in one or two lines what Hydra found wrong, and where to look."""
+    if unknown := re.search(r"Could not override '([^']+)'", str(error)):
+        return _unknown_key(unknown[1], overrides)
     cause = error.__cause__ or error
     lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
     text = "; ".join(dict.fromkeys(line for line in lines if "hydra.cc" not in line))
     return (f"the configuration does not compose: {text}. "
             f"Overrides: {shlex.join(overrides) or '(none)'}. "
             "`fedrlhf config` prints every key and its value.")
+
+
+def _unknown_key(key: str, overrides: list[str]) -> str:
+    """Name an unknown key, the override that has it and the known key that looks most like it."""
+    given = [word for word in overrides if re.match(re.escape(key) + r"[.=]", word.lstrip("+~"))]
+    rest = [word for word in overrides if word not in given]
+    known = _keys(OmegaConf.to_container(_compose(rest))) if given else []
+    leaf = key.rpartition(".")[2]
+    alike = (get_close_matches(key, known, 3, 0.75)
+             or [name for name in known if name.endswith(f".{leaf}")])
+    hint = f" Did you mean {' or '.join(alike)}?" if alike else ""
+    return (f"there is no key {key!r} (in {given[0] if given else shlex.join(overrides)!r}).{hint} "
+            "`fedrlhf config` prints every key and its value.")
+
+
+def _added_keys(section: Any, prefix: str = "") -> list[str]:
+    """Return what an override with `+` put beside a section's fields: nothing would read it."""
+    names = {field.name for field in fields(section)}
+    found = [prefix + name for name in vars(section) if name not in names]
+    for name in names:
+        if is_dataclass(value := getattr(section, name)):
+            found += _added_keys(value, f"{prefix}{name}.")
+    return sorted(found)
+
+
+def _keys(node: Any, prefix: str = "") -> list[str]:
+    """Return the dotted keys of all values of a configuration."""
+    if not isinstance(node, dict) or not node:
+        return [prefix]
+    return [key for name, value in node.items()
+            for key in _keys(value, f"{prefix}.{name}" if prefix else str(name))]
 
 
 def _first_line(error: Exception) -> str:

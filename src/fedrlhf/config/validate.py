@@ -11,6 +11,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "partition.choose": ("largest", "sample"),
     "partition.split_scope": ("client", "global"),
     "align.optimizer": ("rmsprop", "adamw"),
+    "align.loss": ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "exo_pair", "nca_pair",
+                   "bco_pair", "sppo_hard", "aot", "apo_zero", "apo_down", "discopop"),
     "tracker.wandb": ("disabled", "offline", "online"),
     "runtime.engine": ("flower", "local"),
     "runtime.autocast": ("auto", "off", "bfloat16"),

@@ -39,7 +39,7 @@ def open_site(message: Message, context: Context) -> Site:
     if client_id not in files:
         raise UserError(f"this SuperNode holds {', '.join(files) or 'no client'}, not {client_id!r}")
     objective = build(config.objective, "objective", config.trust)
-    return Site(config, _shard(files[client_id]), objective)
+    return Site(config, _current_shard(files[client_id]), objective)
 
 
 def shard_files(config: schema.Config, node_config: Mapping[str, Any]) -> dict[str, Path]:
@@ -50,7 +50,7 @@ def shard_files(config: schema.Config, node_config: Mapping[str, Any]) -> dict[s
     """
     if "shard" in node_config:
         paths = [Path(part) for part in str(node_config["shard"]).split(",")]
-        return {_shard(path).client_id: path for path in paths}
+        return {_current_shard(path).client_id: path for path in paths}
     if "partition-id" not in node_config:
         raise DataError("this SuperNode has neither shard=… nor partition-id=… in its node "
                         "configuration; start it with --node-config 'shard=\"/path/shard.jsonl\"'")
@@ -60,6 +60,15 @@ def shard_files(config: schema.Config, node_config: Mapping[str, Any]) -> dict[s
             for entry in read_index(folder).shards[first::step]}
 
 
+def _current_shard(path: Path) -> Shard:
+    """Read a shard once for each version of its file."""
+    if not path.is_file():
+        raise DataError(f"the shard {path} does not exist on this node; check shard=… in its node "
+                        "configuration")
+    status = path.stat()
+    return _shard(path, status.st_mtime_ns, status.st_size)
+
+
 @lru_cache(maxsize=512)
-def _shard(path: Path) -> Shard:
+def _shard(path: Path, modified: int, size: int) -> Shard:
     return read_shard(path)

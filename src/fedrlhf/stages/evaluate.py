@@ -105,6 +105,23 @@ def _intervals(context: Context, counts: dict[str, Counts]) -> dict[str, float |
                 [float(c[column]) for c in rows], [float(c[known]) for c in rows],  # type: ignore[arg-type]
                 settings.level, settings.resamples, context.config.run.seed)
             found |= {f"selector.{name}_low": low, f"selector.{name}_high": high}
+    return found | _over_the_length_rule(context, used)
+
+
+def _over_the_length_rule(context: Context, used: Sequence[Counts]) -> dict[str, float | None]:
+    """Bootstrap the paired difference between the vote and "the longer one wins"."""
+    found: dict[str, float | None] = {}
+    for name, vote, length, known in (
+            ("over_length_rule", "vote", "length", "num-examples"),
+            ("gold_over_length_rule", "gold_vote", "gold_length", "gold_known")):
+        rows = [c for c in used if float(c.get(known, 0)) > 0]  # type: ignore[arg-type]
+        if len(rows) > 1:
+            gained = [float(c[vote]) - float(c[length]) for c in rows]  # type: ignore[arg-type]
+            pairs = [float(c[known]) for c in rows]  # type: ignore[arg-type]
+            low, high = ratio_interval(gained, pairs, context.config.evaluate.level,
+                                       context.config.evaluate.resamples, context.config.run.seed)
+            found |= {f"selector.{name}": sum(gained) / sum(pairs),
+                      f"selector.{name}_low": low, f"selector.{name}_high": high}
     return found
 
 
