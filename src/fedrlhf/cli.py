@@ -80,7 +80,7 @@ def _calm() -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from fedrlhf.api import run
-    from fedrlhf.report.table import print_results
+    from fedrlhf.report.console import print_results
 
     print_results(run(options.overrides))
 
@@ -102,8 +102,8 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> None:
     from fedrlhf.report.compare import write_comparison
+    from fedrlhf.report.console import print_comparison, print_results
     from fedrlhf.report.page import write_report
-    from fedrlhf.report.table import print_comparison, print_results
     from fedrlhf.tracking.run_directory import RunDirectory
 
     runs = [RunDirectory.at(str(path)) for path in options.runs]

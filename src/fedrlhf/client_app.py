@@ -21,8 +21,7 @@ from fedrlhf.federation.messages import (
     reply,
     to_arrays,
 )
-from fedrlhf.federation.site import Site, open_site, shard_files
-from fedrlhf.data.population import read_shard
+from fedrlhf.federation.site import Site, open_site, own_shard, shard_files
 from fedrlhf.models.runtime import prepare_process, quiet_libraries
 from fedrlhf.objectives.base import LocalTask
 from fedrlhf.seeding import seed_for
@@ -37,7 +36,7 @@ def roll_call(message: Message, context: Context) -> Message:
     """Say which clients this SuperNode holds and how many pairs each has."""
     check_source(message.content)
     config = load(str(context.run_config.get("overrides", "")))
-    shards = [read_shard(path) for path in shard_files(config, context.node_config).values()]
+    shards = [own_shard(path) for path in shard_files(config, context.node_config).values()]
     return Message(RecordDict({ENVELOPE: ConfigRecord({
         "client-ids": [shard.client_id for shard in shards],
         "train": [sum(not pair.tie for pair in shard.train) for shard in shards],

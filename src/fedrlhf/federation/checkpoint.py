@@ -76,13 +76,14 @@ def load_strategy_state(strategy: Strategy, state: dict[str, Any]) -> None:
 
 def _encode(value: Any, place: str, tensors: Tensors) -> Any:
     """Replace arrays by references into `tensors` and tag what JSON cannot tell apart."""
-    if isinstance(value, np.ndarray | np.generic):
-        tensors[place] = np.ascontiguousarray(value)
-        return {"tensor": place}
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf":
+        name = f"{len(tensors)}.{place}"  # unique, even where the keys 1 and "1" share a place
+        tensors[name] = np.array(value, order="C")
+        return {"tensor" if isinstance(value, np.ndarray) else "scalar": name}
     if isinstance(value, ArrayRecord):
         return {"arrays": {key: _encode(array.numpy(), f"{place}.{key}", tensors)
                            for key, array in value.items()}}
-    if isinstance(value, dict):
+    if isinstance(value, dict) and all(isinstance(key, str | int) for key in value):
         return {"dict": [[key, _encode(item, f"{place}.{key}", tensors)]
                          for key, item in value.items()]}
     if isinstance(value, list | tuple):
@@ -90,7 +91,7 @@ def _encode(value: Any, place: str, tensors: Tensors) -> Any:
         return {kind: [_encode(item, f"{place}.{i}", tensors) for i, item in enumerate(value)]}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise UserError(f"{place} is a {type(value).__name__} and cannot be checkpointed; give the "
+    raise UserError(f"{place} is a {type(value).__name__} that cannot be checkpointed; give the "
                     "strategy the methods state_dict() and load_state_dict(state)")
 
 
@@ -100,6 +101,8 @@ def _decode(value: Any, tensors: Tensors) -> Any:
     (kind, content), = value.items()
     if kind == "tensor":
         return tensors[content]
+    if kind == "scalar":
+        return tensors[content][()]
     if kind == "arrays":
         return ArrayRecord({key: Array(_decode(item, tensors)) for key, item in content.items()})
     if kind == "dict":

@@ -11,6 +11,7 @@ from fedrlhf.seeding import generator
 
 METHODS = ("optimal", "max_regret", "greedy")
 _UNKNOWN = np.nan
+_BOUND = 1e6  # a loss beyond it is no loss; larger ones would drown the others in rounding
 
 
 def assign(losses: np.ndarray, method: str = "optimal", seed: int = 0) -> np.ndarray:
@@ -49,7 +50,7 @@ def known_costs(losses: np.ndarray) -> np.ndarray:
     A client that knows some of its losses is taken to find the unknown ones as bad as its worst
     known one; a client that knows none is indifferent. Infinite losses are bounded likewise.
     """
-    costs = np.where(np.isfinite(losses), losses, _UNKNOWN)
+    costs = np.where(np.isfinite(losses), np.clip(losses, -_BOUND, _BOUND), _UNKNOWN)
     worst = np.array([np.nanmax(row) if np.isfinite(row).any() else 0.0 for row in costs])
     best = np.array([np.nanmin(row) if np.isfinite(row).any() else 0.0 for row in costs])
     # A margin keeps a known selector ahead of an unknown one even where only one is known.

@@ -44,8 +44,15 @@ def from_arrays(record: ArrayRecord) -> dict[int, np.ndarray]:
 
 def tensor_bytes(content: RecordDict) -> int:
     """Count the bytes of all arrays in a message: values times bytes a value."""
-    return sum(int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize
-               for record in content.array_records.values() for array in record.values())
+    return sum(_bytes(array) for record in content.array_records.values()
+               for array in record.values())
+
+
+def _bytes(array: Array) -> int:
+    try:
+        return int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize
+    except TypeError:  # a client may declare anything; the screen rejects it later
+        return len(array.data)
 
 
 def number_bytes(content: RecordDict) -> int:

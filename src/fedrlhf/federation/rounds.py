@@ -4,7 +4,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from flwr.app import ArrayRecord, ConfigRecord, Message
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message
 from flwr.serverapp.strategy import Strategy
 
 from fedrlhf.config import schema
@@ -12,7 +13,7 @@ from fedrlhf.errors import RunFailed
 from fedrlhf.federation.client_grid import ClientGrid
 from fedrlhf.federation.cohort import draw_cohort
 from fedrlhf.federation.messages import METRICS
-from fedrlhf.federation.screen import Rejection, screen
+from fedrlhf.federation.screen import Rejection, screen, screen_numbers
 
 Metrics = dict[str, float]
 
@@ -74,7 +75,7 @@ def _train(grid: ClientGrid, strategy: Strategy, progress: Progress, settings: s
     metrics: Metrics = {}
     if good and len(rejected) <= settings.screen.max_failures * len(asked):
         arrays, aggregated = strategy.aggregate_train(server_round, good)
-        progress.arrays = arrays if arrays is not None else progress.arrays
+        progress.arrays = _as_float32(arrays) if arrays is not None else progress.arrays
         metrics = _numbers(aggregated)
         progress.bad_rounds = 0
     else:
@@ -88,8 +89,14 @@ def _validate(grid: ClientGrid, strategy: Strategy, progress: Progress,
     """Let every client measure the selector that it would use, as the strategy sends it."""
     grid.cohort = [node for node in grid.nodes if grid.client(node).validation]
     asked = list(strategy.configure_evaluate(server_round, progress.arrays, ConfigRecord(), grid))
-    replies = [reply for reply in grid.send_and_receive(asked) if not reply.has_error()]
+    replies = screen_numbers(grid.send_and_receive(asked), grid)
     return _numbers(strategy.aggregate_evaluate(server_round, replies)) if replies else {}
+
+
+def _as_float32(arrays: ArrayRecord) -> ArrayRecord:
+    """Return the arrays as adapters travel: some of Flower's strategies compute float64 ones."""
+    return ArrayRecord({key: Array(array.numpy().astype(np.float32))
+                        for key, array in arrays.items()})
 
 
 def _by_client(grid: ClientGrid, replies: Sequence[Message]) -> dict[str, Metrics]:

@@ -1,17 +1,20 @@
 """Reject broken or hostile updates before any strategy sees them."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from flwr.app import ArrayRecord, Message
+from flwr.app import Array, ArrayRecord, Message, MetricRecord
 
 from fedrlhf.config import schema
 from fedrlhf.federation.client_grid import Client, ClientGrid
 from fedrlhf.federation.messages import ARRAYS, EXAMPLES, METRICS
 
 _ENOUGH_FOR_A_MEDIAN = 3
+
+Kinds = frozenset[tuple[str, int]]  # names of metrics and, of lists, their lengths
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,12 @@ def screen(asked: Sequence[Message], replies: Sequence[Message], grid: ClientGri
     """
     sent = {message.metadata.dst_node_id: message.content.array_records[ARRAYS]
             for message in asked}
+    usual = _usual_metrics(replies)
     good: list[Message] = []
     rejected: list[Rejection] = []
     for reply in replies:
         node = reply.metadata.src_node_id
-        if reason := _fault(reply, sent[node], grid.client(node)):
+        if reason := _fault(reply, sent[node], grid.client(node), usual):
             rejected.append(Rejection(grid.client(node).client_id, reason))
         else:
             good.append(reply)
@@ -51,27 +55,48 @@ def screen(asked: Sequence[Message], replies: Sequence[Message], grid: ClientGri
     return [reply for reply in good if norms[reply.metadata.src_node_id] <= bound], rejected
 
 
-def _fault(reply: Message, sent: ArrayRecord, client: Client) -> str | None:
+def screen_numbers(replies: Sequence[Message], grid: ClientGrid) -> list[Message]:
+    """Return the replies of a validation whose numbers can be averaged."""
+    usual = _usual_metrics(replies)
+    return [reply for reply in replies if not reply.has_error()
+            and set(reply.content.metric_records) == {METRICS}
+            and not _metric_fault(reply.content.metric_records[METRICS],
+                                  grid.client(reply.metadata.src_node_id).validation, usual)]
+
+
+def _fault(reply: Message, sent: ArrayRecord, client: Client, usual: Kinds) -> str | None:
     if reply.has_error():
         lines = [line.strip() for line in reply.error.reason.splitlines() if line.strip()]
         return f"failed: {lines[-1] if lines else f'error code {reply.error.code}'}"
-    if ARRAYS not in reply.content.array_records or METRICS not in reply.content.metric_records:
-        return f"reply has no record {ARRAYS!r} or {METRICS!r}"
+    if set(reply.content.array_records) != {ARRAYS} or set(reply.content.metric_records) != {METRICS}:
+        return f"reply has records {sorted(reply.content)}, expected {ARRAYS!r} and {METRICS!r}"
     return (_array_fault(reply.content.array_records[ARRAYS], sent)
-            or _count_fault(reply.content.metric_records[METRICS].get(EXAMPLES), client.train))
+            or _metric_fault(reply.content.metric_records[METRICS], client.train, usual))
 
 
 def _array_fault(found: ArrayRecord, sent: ArrayRecord) -> str | None:
     if not found or not set(found) <= set(sent):
         return f"returned arrays {sorted(found)}, was sent {sorted(sent)}"
     for key, array in found.items():
-        if array.dtype != sent[key].dtype:
-            return f"{key} has dtype {array.dtype}, expected {sent[key].dtype}"
-        if tuple(array.shape) != tuple(sent[key].shape):
-            return f"{key} has shape {tuple(array.shape)}, expected {tuple(sent[key].shape)}"
-        if not np.isfinite(array.numpy()).all():
+        values = _values(array)
+        if values is None:
+            return f"{key} cannot be read as an array"
+        if values.dtype != sent[key].dtype:
+            return f"{key} has dtype {values.dtype}, expected {sent[key].dtype}"
+        if values.shape != tuple(sent[key].shape):
+            return f"{key} has shape {values.shape}, expected {tuple(sent[key].shape)}"
+        if not np.isfinite(values).all():
             return f"{key} holds values that are not finite"
     return None
+
+
+def _values(array: Array) -> np.ndarray | None:
+    """Read the bytes themselves: what an array declares about them need not be true."""
+    try:
+        values = array.numpy()
+    except Exception:  # noqa: BLE001  whatever bytes a client sends, they end in a rejection
+        return None
+    return values if isinstance(values, np.ndarray) else None
 
 
 def _count_fault(count: object, declared: int) -> str | None:
@@ -80,6 +105,33 @@ def _count_fault(count: object, declared: int) -> str | None:
     if not 0 < count <= declared:
         return f"{EXAMPLES} is {count:g}, declared were {declared}"
     return None
+
+
+def _metric_fault(metrics: MetricRecord, declared: int, usual: Kinds) -> str | None:
+    if fault := _count_fault(metrics.get(EXAMPLES), declared):
+        return fault
+    for name, value in metrics.items():
+        if not np.isfinite(value).all():
+            return f"{name} is not finite"
+    if _kinds(metrics) != usual:
+        return f"returned metrics {sorted(metrics)}, other clients others"
+    return None
+
+
+def _usual_metrics(replies: Sequence[Message]) -> Kinds:
+    """Return the names and lengths of the metrics that most replies have.
+
+    Flower's strategies stop the run where the replies' metrics differ.
+    """
+    found = [record for reply in replies if not reply.has_error()
+             for record in reply.content.metric_records.values()]
+    common = Counter(map(_kinds, found)).most_common(1)
+    return common[0][0] if common else frozenset()
+
+
+def _kinds(metrics: MetricRecord) -> Kinds:
+    return frozenset((name, len(value) if isinstance(value, list) else 0)
+                     for name, value in metrics.items())
 
 
 def _update_norm(reply: Message, sent: dict[int, ArrayRecord]) -> float:

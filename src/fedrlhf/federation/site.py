@@ -1,5 +1,6 @@
 """A client's side of the federation: its configuration, its shards and nothing else."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,8 @@ from fedrlhf.data.population import Shard, read_index, read_shard
 from fedrlhf.errors import DataError, UserError
 from fedrlhf.federation.messages import ENVELOPE, check_source
 from fedrlhf.objectives.base import Objective
+
+log = logging.getLogger(__name__)
 
 POPULATION = "partition"  # folder of the run in which a simulation keeps its shards
 
@@ -39,7 +42,7 @@ def open_site(message: Message, context: Context) -> Site:
     if client_id not in files:
         raise UserError(f"this SuperNode holds {', '.join(files) or 'no client'}, not {client_id!r}")
     objective = build(config.objective, "objective", config.trust)
-    return Site(config, _current_shard(files[client_id]), objective)
+    return Site(config, own_shard(files[client_id]), objective)
 
 
 def shard_files(config: schema.Config, node_config: Mapping[str, Any]) -> dict[str, Path]:
@@ -50,7 +53,7 @@ def shard_files(config: schema.Config, node_config: Mapping[str, Any]) -> dict[s
     """
     if "shard" in node_config:
         paths = [Path(part) for part in str(node_config["shard"]).split(",")]
-        return {_current_shard(path).client_id: path for path in paths}
+        return {own_shard(path).client_id: path for path in paths}
     if "partition-id" not in node_config:
         raise DataError("this SuperNode has neither shard=… nor partition-id=… in its node "
                         "configuration; start it with --node-config 'shard=\"/path/shard.jsonl\"'")
@@ -60,15 +63,25 @@ def shard_files(config: schema.Config, node_config: Mapping[str, Any]) -> dict[s
             for entry in read_index(folder).shards[first::step]}
 
 
-def _current_shard(path: Path) -> Shard:
-    """Read a shard once for each version of its file."""
+def own_shard(path: Path) -> Shard:
+    """Read a shard once for each version of its file.
+
+    Raises:
+        DataError: The file is absent or broken. Flower sends the message to the server, so it
+            quotes no row; the log of this process does.
+    """
     if not path.is_file():
         raise DataError(f"the shard {path} does not exist on this node; check shard=… in its node "
                         "configuration")
     status = path.stat()
-    return _shard(path, status.st_mtime_ns, status.st_size)
+    try:
+        return _read(path, status.st_mtime_ns, status.st_size)
+    except DataError as error:
+        log.error("%s", error)
+        raise DataError(f"{path} is no shard that can be used; the log of this SuperNode says "
+                        "which rows are bad") from None
 
 
 @lru_cache(maxsize=512)
-def _shard(path: Path, modified: int, size: int) -> Shard:
+def _read(path: Path, changed: int, size: int) -> Shard:
     return read_shard(path)

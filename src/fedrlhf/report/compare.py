@@ -11,8 +11,8 @@ from fedrlhf.report.artifacts import Artifacts, read_artifacts
 from fedrlhf.report.parts import Picture, Section, Table
 from fedrlhf.report.render import render, save
 from fedrlhf.report.rounds import read_rounds, strategy_name
-from fedrlhf.report.seeds import Family, differing, families
-from fedrlhf.report.table import ROWS, Row, show
+from fedrlhf.report.seeds import differing, families
+from fedrlhf.report.table import ROWS, show, show_spread
 from fedrlhf.report.verdict import verdict
 from fedrlhf.report.words import counted, interval, listed, percent, plain, signed, tied
 from fedrlhf.tracking.run_directory import RunDirectory
@@ -70,11 +70,26 @@ def run_names(runs: Sequence[Artifacts]) -> list[str]:
 
 
 def _verdict(runs: Sequence[Artifacts], names: Sequence[str]) -> str:
-    """Say which run is ahead and which ones cannot be told from it."""
+    """Say which run is ahead and which ones cannot be told from it; over seeds, give the means."""
+    if ranking := _ranking(runs):
+        return ranking
     clauses = [clause for clause in (
         _ahead(runs, names, "selector.agreement", "agrees most with held-out preferences"),
         _ahead(runs, names, "policy.utility_gain", "gains most true utility")) if clause]
     return " ".join(clauses) or "None of these runs has results that can be compared yet."
+
+
+def _ranking(runs: Sequence[Artifacts]) -> str:
+    """Order configurations by their mean agreement where each was run with several seeds."""
+    every = families(runs)
+    if len(every) < 2 or any(len(family.members) < 2 for family in every):
+        return ""
+    means = {family.label: [runs[place].results["selector.agreement"] for place in family.members
+                            if "selector.agreement" in runs[place].results] for family in every}
+    ordered = sorted((item for item in means.items() if item[1]),
+                     key=lambda item: -sum(item[1]) / len(item[1]))
+    return "Mean agreement over seeds: " + listed([
+        f"{label} {percent(sum(values) / len(values))}" for label, values in ordered]) + "."
 
 
 def _ahead(runs: Sequence[Artifacts], names: Sequence[str], name: str, verb: str) -> str:
@@ -141,7 +156,8 @@ def _seeds(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:
     if not several:
         return Section("seeds", title)
     rows = [[row.label, *cells] for row in ROWS
-            if any(cells := [_spread(row, runs, family) for family in several])]
+            if any(cells := [tied(show_spread(row, [runs[place].results for place in family.members]))
+                             for family in several])]
     notes = [f"{family.label}: " + listed([
         f"{plain(names[place], 40)} (seed {plain(runs[place].setting('run.seed'), 12)})"
         for place in family.members]) for family in several]
@@ -149,16 +165,6 @@ def _seeds(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:
                    "brackets the lowest and the highest.", notes=notes,
                    tables=[Table(("", *(f"{family.label} ({len(family.members)})"
                                         for family in several)), rows, wide=True)])
-
-
-def _spread(row: Row, runs: Sequence[Artifacts], family: Family) -> str:
-    values = [runs[place].results[row.name] for place in family.members
-              if row.name in runs[place].results]
-    if len(values) < 2:
-        return ""
-    mean, low, high = (row.form.format(value) for value in (
-        sum(values) / len(values), min(values), max(values)))
-    return tied(f"{mean} [{low}, {high}]")
 
 
 def _pictures(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:

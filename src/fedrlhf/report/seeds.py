@@ -73,8 +73,16 @@ def families(runs: Sequence[Artifacts]) -> list[Family]:
         members[json.dumps(values, sort_keys=True, default=str)].append(place)
     firsts = [reduced[places[0]] for places in members.values()]
     differences = differing(firsts)
-    return [Family(tuple(places), _label(number, differences, firsts))
+    names = [_common_name([runs[place] for place in places]) for places in members.values()]
+    named = all(names) and len(set(names)) == len(names)
+    return [Family(tuple(places), names[number] if named else _label(number, differences, firsts))
             for number, places in enumerate(members.values())]
+
+
+def _common_name(runs: Sequence[Artifacts]) -> str:
+    """Return the run.name that all runs share, or nothing."""
+    names = {str(run.setting("run.name") or "") for run in runs}
+    return plain(names.pop(), 40) if len(names) == 1 else ""
 
 
 def _without_seeds(config: Facts) -> dict[str, Any]:

@@ -2,13 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
 
 from fedrlhf.files import read_json
-from fedrlhf.tracking.run_directory import REPORT, RESULTS, RunDirectory
+from fedrlhf.tracking.run_directory import RESULTS, RunDirectory
 
 
 @dataclass(frozen=True)
@@ -62,38 +58,17 @@ def show(row: Row, results: Mapping[str, float]) -> str:
     return text
 
 
+def show_spread(row: Row, every: Sequence[Mapping[str, float]]) -> str:
+    """Format a result's mean over runs with the lowest and the highest; empty below two runs."""
+    values = [results[row.name] for results in every if row.name in results]
+    if len(values) < 2:
+        return ""
+    mean, low, high = (row.form.format(value) for value in (
+        sum(values) / len(values), min(values), max(values)))
+    return f"{mean} [{low}, {high}]"
+
+
 def read_results(run: RunDirectory) -> dict[str, float]:
     """Read results.json; nothing where the run has not come so far."""
     path = run.path / RESULTS
     return dict(read_json(path)) if path.exists() else {}
-
-
-def print_results(run: RunDirectory, page: Path | None = None) -> None:
-    """Print a run's results and where its report is."""
-    results = read_results(run)
-    table = Table(title=f"{run.path.name}", title_justify="left", show_header=False, box=None,
-                  padding=(0, 2, 0, 0))
-    for row in ROWS:
-        if text := show(row, results):
-            if row.section:
-                table.add_row(f"[bold]{row.section}[/bold]", "")
-            table.add_row(f"  {row.label}", text)
-    console = Console()
-    console.print(table)
-    console.print(f"report: {page or run.path / REPORT}", soft_wrap=True, highlight=False)
-
-
-def print_comparison(runs: Sequence[RunDirectory], page: Path) -> None:
-    """Print the results of several runs side by side."""
-    every = [read_results(run) for run in runs]
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for run in runs:
-        table.add_column(run.path.name, justify="right")
-    for row in ROWS:
-        cells = [show(row, results) for results in every]
-        if any(cells):
-            table.add_row(row.label, *cells)
-    console = Console()
-    console.print(table)
-    console.print(f"comparison: {page}", soft_wrap=True, highlight=False)

@@ -24,6 +24,9 @@ PACKAGES = ("fedrlhf", "flwr", "torch", "transformers", "peft", "trl", "datasets
 MANIFEST, CONFIG, METRICS, RESULTS, REPORT, EVENTS = (
     "manifest.json", "config.yaml", "metrics.jsonl", "results.json", "report.html", "events.jsonl")
 
+_ARTIFACTS = (CONFIG, "partition/population.json", "select/selector_*/adapter_model.safetensors",
+              "label/pairs.parquet", "align/policy/adapter_model.safetensors")
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -73,7 +76,14 @@ class RunDirectory:
     def finish(self, error: str | None = None, kind: str | None = None) -> None:
         """Write how the attempt ended; `kind` is ``user`` or ``run`` for an error."""
         self.note(status="failed" if error else "completed", ended=_now(),
-                  error={"kind": kind, "message": error} if error else None)
+                  error={"kind": kind, "message": error} if error else None,
+                  hashes=self.hashes())
+
+    def hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of what the run has made so far, by relative path."""
+        made = sorted(path for pattern in _ARTIFACTS for path in self.path.glob(pattern))
+        return {path.relative_to(self.path).as_posix():
+                hashlib.sha256(path.read_bytes()).hexdigest() for path in made}
 
     def manifest(self) -> dict[str, Any]:
         """Return manifest.json, or nothing where there is none yet."""

@@ -83,6 +83,8 @@ class FedBiscuit(SelectorStrategy):
         members = [node for node in grid.nodes if grid.client(node).train]
         losses = rank(members, arrays, grid, server_round, self.selectors)
         placed = [node for node in members if node in losses or node not in self.grouping]
+        if not placed:
+            return
         unknown = np.full(self.selectors, np.nan)
         matrix = np.stack([losses.get(node, unknown) for node in placed])
         found = assign(matrix, self.method, seed=server_round)
@@ -103,7 +105,7 @@ def rank(nodes: Sequence[int], arrays: ArrayRecord, grid: ClientGrid, server_rou
         node, RANK, group_id=str(server_round)) for node in able])
     losses = {node: np.full(selectors, np.nan) for node in nodes if node not in able}
     for reply in replies:
-        answer = None if reply.has_error() else reply.content.metric_records[METRICS].get("losses")
+        answer = None if reply.has_error() else reply.content.get(METRICS, {}).get("losses")
         if isinstance(answer, list) and len(answer) == selectors:
             losses[reply.metadata.src_node_id] = np.array(answer, np.float64)
     return losses

@@ -1,0 +1,72 @@
+"""The results on the console."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from fedrlhf.report.artifacts import Artifacts, read_artifacts
+from fedrlhf.report.seeds import Family, families
+from fedrlhf.report.table import ROWS, read_results, show, show_spread
+from fedrlhf.tracking.run_directory import REPORT, RunDirectory
+
+_OVER_SEEDS = ("selector.agreement", "selector.agreement_own", "selector.agreement_oracle",
+               "selector.agreement_length_rule", "grouping.ari", "policy.utility_gain",
+               "bytes.up")
+
+
+def print_results(run: RunDirectory, page: Path | None = None) -> None:
+    """Print a run's results and where its report is."""
+    results = read_results(run)
+    table = Table(title=f"{run.path.name}", title_justify="left", show_header=False, box=None,
+                  padding=(0, 2, 0, 0))
+    for row in ROWS:
+        if text := show(row, results):
+            if row.section:
+                table.add_row(f"[bold]{row.section}[/bold]", "")
+            table.add_row(f"  {row.label}", text)
+    console = Console()
+    console.print(table)
+    console.print(f"report: {page or run.path / REPORT}", soft_wrap=True, highlight=False)
+
+
+def print_comparison(runs: Sequence[RunDirectory], page: Path) -> None:
+    """Print results side by side, or over seeds where runs differ by nothing else.
+
+    A row is a result, a column a run; over seeds, a row is a configuration and holds each result's
+    mean with the lowest and the highest.
+    """
+    found = [read_artifacts(run) for run in runs]
+    groups = families(found)
+    console = Console()
+    if any(len(family.members) > 1 for family in groups):
+        console.print(_over_seeds(found, groups))
+    else:
+        console.print(_side_by_side(found))
+    console.print(f"comparison: {page}", soft_wrap=True, highlight=False)
+
+
+def _side_by_side(runs: Sequence[Artifacts]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for run in runs:
+        table.add_column(run.run.path.name, justify="right")
+    for row in ROWS:
+        cells = [show(row, run.results) for run in runs]
+        if any(cells):
+            table.add_row(row.label, *cells)
+    return table
+
+
+def _over_seeds(runs: Sequence[Artifacts], groups: Sequence[Family]) -> Table:
+    rows = [row for row in ROWS if row.name in _OVER_SEEDS]
+    table = Table(box=None, padding=(0, 2, 0, 0), title="mean [lowest, highest]",
+                  title_justify="left")
+    for heading in ("", "runs", *(row.label.removeprefix("… ") for row in rows)):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for family in groups:
+        every = [runs[place].results for place in family.members]
+        table.add_row(family.label, str(len(every)),
+                      *(show_spread(row, every) or show(row, every[0]) for row in rows))
+    return table

@@ -1,0 +1,136 @@
+"""The same run by Flower's own engine: `flwr run`, a SuperLink, Ray and real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from small_runs import adapter_hashes, finish, small, start
+
+pytestmark = pytest.mark.slow
+
+FLOWER = "runtime.engine=flower"
+
+
+def test_both_engines_give_the_same_bits(small_run: Path, tmp_path: Path) -> None:
+    """Selectors, pairs and policy of `fedrlhf run` equal those of the local engine."""
+    run = tmp_path / "run"
+    code, text = finish(start(small(run, FLOWER)))
+    assert code == 0, text
+    assert adapter_hashes(run) == adapter_hashes(small_run)
+    assert "report:" in text
+    assert "Traceback" not in text
+    assert not (run / ".flower").exists()
+
+
+def test_plain_flwr_run(small_run: Path, tmp_path: Path) -> None:
+    """`flwr run . --run-config 'overrides="…"'` from the checkout, with Flower's own SuperLink.
+
+    Two SuperNodes hold four clients: how clients are spread over SuperNodes changes no bit.
+    """
+    run = tmp_path / "run"
+    checkout = Path(__file__).parents[1]
+    home = tmp_path / "flower"
+    environment = os.environ | {
+        "FLWR_HOME": str(home), "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    overrides = " ".join(small(run, FLOWER))
+    try:
+        subprocess.run(
+            ["flwr", "run", str(checkout), "--run-config", f'overrides="{overrides}"',
+             "--federation-config", "num-supernodes=2 client-resources-num-cpus=1"],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+        _wait_for_status(run, "completed")
+    finally:
+        _end_flower(home)
+    assert adapter_hashes(run) == adapter_hashes(small_run)
+
+
+def _wait_for_status(run: Path, status: str, timeout: float = 300) -> None:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        manifest = run / "manifest.json"
+        if manifest.exists():
+            found = json.loads(manifest.read_text())
+            if found["status"] != "running":
+                assert found["status"] == status, found
+                return
+        time.sleep(0.5)
+    pytest.fail(f"{run} did not end within {timeout} s")
+
+
+def _end_flower(home: Path) -> None:
+    """End the SuperLink that `flwr run` left behind: it keeps this home in its environment."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("FLWR_HOME") == str(home):
+                process.kill()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+
+
+def test_killed_launcher_leaves_no_process_and_continues(small_run: Path, tmp_path: Path) -> None:
+    """Kill -9 of `fedrlhf run` in a round: Flower's processes end too; the same command goes on."""
+    run = tmp_path / "run"
+    process = start(small(run, FLOWER))
+    while not (run / "select" / "rounds.jsonl").exists() and process.poll() is None:
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 60
+    while _processes_of(run) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert _processes_of(run) == []
+    code, text = finish(start(small(run, FLOWER)))
+    assert code == 0, text
+    assert adapter_hashes(run) == adapter_hashes(small_run)
+
+
+def _processes_of(run: Path) -> list[str]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        try:
+            if process.environ().get("FLWR_HOME") == str(run / ".flower"):
+                found.append(" ".join(process.info["cmdline"])[:120])
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def test_bad_clients_are_named_and_the_run_goes_on(tmp_path: Path) -> None:
+    """One client raises, one answers NaN, one another shape; the others' rounds count."""
+    run = tmp_path / "run"
+    faults = ["+faults.student_000=raise", "+faults.student_001=nan", "+faults.student_002=shape"]
+    code, text = finish(start(small(
+        run, FLOWER, "data.clients=8", "select.clients_per_round=8", "select.rounds=3",
+        "run.stages=[partition,select,evaluate]", *faults)))
+    assert code == 0, text
+    page = (run / "report.html").read_text()
+    for client, reason in (("student_000", "told to fail"), ("student_001", "not finite"),
+                           ("student_002", "shape")):
+        assert client in text
+        assert client in page
+        assert reason in page
+    rounds = [json.loads(line) for line in (run / "select/rounds.jsonl").read_text().splitlines()]
+    assert [len(r["rejected"]) for r in rounds[:2]] == [3, 3]
+    assert all("student_003" in r["client_metrics"] for r in rounds[:2])
+
+
+def test_user_errors_exit_with_2_and_one_message(tmp_path: Path) -> None:
+    """An error in the data shows before Flower starts; a failed server stage passes its message."""
+    code, text = finish(start(["data=jsonl", f"data.path={tmp_path / 'absent.jsonl'}",
+                               f"run.dir={tmp_path / 'a'}"]))
+    assert code == 2
+    assert "absent.jsonl" in text
+    assert "Traceback" not in text
+    code, text = finish(start(small(tmp_path / "b", FLOWER, "selector.letters=[' AB',' B']")))
+    assert code == 2
+    assert "AB" in text
+    assert "Traceback" not in text
