@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main job on a fresh machine: environment, installation, run. Needs Python 3.11 and a package index.
+# The main job on a fresh machine: environment, installation, run. Needs Python 3.11 and a package
+# index.
 #
 #   bash scripts/quickstart.sh
 #
@@ -7,12 +8,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-python="${PYTHON:-python3.11}"
-command -v "$python" >/dev/null || python=python3
-[ -d .venv ] || "$python" -m venv .venv
-# torch first and on its own: without its pin another package could pull a larger build of it.
-.venv/bin/python -m pip install --quiet --disable-pip-version-check \
-  "$(grep '^torch==' constraints.txt)"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
-
+bash scripts/install.sh
 exec .venv/bin/fedrlhf run run.name=quickstart "$@"

@@ -78,7 +78,8 @@ def fresh_bases() -> Iterator[Callable[[], None]]:
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run every stage of a small configuration once, uninterrupted; tests only read it."""
-    import fedrlhf
     from small_runs import small
+
+    import fedrlhf
 
     return fedrlhf.run(small(tmp_path_factory.mktemp("small") / "run")).path

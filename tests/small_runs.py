@@ -16,7 +16,7 @@ ADAPTERS = ("select/selector_0", "select/selector_1", "align/policy")
 
 
 def small(folder: Path, *more: str) -> list[str]:
-    """Return the overrides of a small run in a folder, on the local engine unless told otherwise."""
+    """Return the overrides of a small run in a folder, on the local engine unless told else."""
     return [*SMALL, f"run.dir={folder}", "runtime.engine=local", *more]
 
 

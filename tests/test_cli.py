@@ -41,7 +41,8 @@ def test_help_needs_no_torch() -> None:
     """`fedrlhf --help` and `fedrlhf config` answer without loading torch."""
     code = ("import sys; from fedrlhf.cli import main; main(['config']); "
             "assert 'torch' not in sys.modules")
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                           check=False)
     assert found.returncode == 0, found.stderr
 
 

@@ -1,4 +1,4 @@
-"""The real ClientApp on the embedded tutor, over the local grid: what it answers and what it keeps."""
+"""The real ClientApp on the embedded tutor, over the local grid: what it answers and keeps."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -69,7 +69,7 @@ class Recording(LocalGrid):
         """Deliver and note both directions."""
         sent = list(messages)
         replies = super().send_and_receive(sent, timeout=timeout)
-        self.wire += [message_to_proto(message).SerializeToString() for message in (*sent, *replies)]
+        self.wire += [message_to_proto(m).SerializeToString() for m in (*sent, *replies)]
         return replies
 
 
@@ -250,7 +250,8 @@ def test_no_text_of_a_shard_crosses_the_network(run_dir: Path) -> None:
     assert leaks(wire) == set()
     assert leaks([*wire, b"..." + pair("ben", "test", 1).rejected.encode() + b"..."]) == {
         pair("ben", "test", 1).rejected}
-    message = Message(RecordDict({"x": ConfigRecord({"x": pair("ben", "test", 0).chosen})}), 1, RANK)
+    record = ConfigRecord({"x": pair("ben", "test", 0).chosen})
+    message = Message(RecordDict({"x": record}), 1, RANK)
     assert leaks([message_to_proto(message).SerializeToString()])
 
 
@@ -299,7 +300,7 @@ def test_a_new_shard_is_read(run_dir: Path, tmp_path: Path) -> None:
         assert held() == [sum(not p.tie for p in anna.train)]
 
 
-# ------------------------------------------------------------------------------------ what it refuses
+# ---------------------------------------------------------------------------------- what it refuses
 
 
 @pytest.mark.parametrize(("fault", "reason"), [

@@ -75,8 +75,9 @@ def test_an_error_keeps_the_old_folder(tmp_path: Path) -> None:
 
 
 def test_a_kill_leaves_a_whole_file(tmp_path: Path) -> None:
-    """A process that rewrites a file over and over is killed; the file is one of the two contents."""
-    code = ("import sys, itertools; from pathlib import Path; from fedrlhf.files import write_text\n"
+    """A process that rewrites a file over and over is killed; one of the two contents is there."""
+    code = ("import sys, itertools; from pathlib import Path\n"
+            "from fedrlhf.files import write_text\n"
             "for i in itertools.count(): write_text(Path(sys.argv[1]), 'ab'[i % 2] * 200_000)\n")
     path = tmp_path / "x"
     process = subprocess.Popen([sys.executable, "-c", code, str(path)],

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from small_runs import adapter_hashes, finish, small, start
 
 pytestmark = pytest.mark.slow

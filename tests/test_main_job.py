@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from safetensors.numpy import load_file
+from small_runs import adapter_hashes, small
 
 import fedrlhf
 from fedrlhf.errors import UserError
-from small_runs import adapter_hashes, small
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from small_runs import adapter_hashes, finish, small, start
 
 pytestmark = pytest.mark.slow

@@ -3,6 +3,9 @@
 Only adapters and numbers leave this process; the shard is read here and stays here.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -49,7 +52,7 @@ def train(message: Message, context: Context) -> Message:
     """Train the selector in the message on the client's shard; of several, the best fitting one."""
     site = _open(message, context)
     adapters = from_arrays(message.content.array_records[ARRAYS])
-    request = message.content.config_records[CONFIG]
+    request: Mapping[str, Any] = message.content.config_records[CONFIG]
     chosen = _best_fitting(site, adapters)
     result = site.objective.train(site.config, site.shard.train, LocalTask(
         adapters[chosen],
@@ -85,12 +88,12 @@ def agreement(message: Message, context: Context) -> Message:
     """Compare the selectors' judgements with the client's held-out preferences; return counts."""
     site = _open(message, context)
     adapters = from_arrays(message.content.array_records[ARRAYS])
-    own = int(message.content.config_records[CONFIG]["own"])
+    request: Mapping[str, Any] = message.content.config_records[CONFIG]
     counts = agreement_counts(
         site.shard.test,
         lambda pairs: judge_with_all(open_selector(site.config), adapters.values(), pairs),
-        own=list(adapters).index(own))
-    return reply(message, MetricRecord(counts))
+        own=list(adapters).index(int(request["own"])))
+    return reply(message, MetricRecord({**counts}))
 
 
 def _open(message: Message, context: Context) -> Site:

@@ -19,7 +19,7 @@ from fedrlhf.report.page import write_report
 from fedrlhf.report.results import write_results
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.pipeline import run_stages
-from fedrlhf.tracking.metrics import Metrics
+from fedrlhf.tracking.metrics import Metrics, Tracker
 from fedrlhf.tracking.progress import EventFile, Lines, ProgressReport
 from fedrlhf.tracking.run_directory import EVENTS, METRICS, RunDirectory
 from fedrlhf.tracking.wandb_tracker import WandbTracker
@@ -83,7 +83,7 @@ def prepare(config: schema.Config, progress: ProgressReport) -> int:
         return len(context.population.shards)
 
 
-def _trackers(config: schema.Config, run: RunDirectory) -> list[WandbTracker]:
+def _trackers(config: schema.Config, run: RunDirectory) -> list[Tracker]:
     if config.tracker.wandb == "disabled":
         return []
     return [WandbTracker(config.tracker, run.path, as_dict(config))]

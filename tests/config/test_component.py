@@ -33,7 +33,7 @@ def test_there_are_components_of_each_kind() -> None:
 
 @pytest.mark.parametrize("cls", COMPONENTS, ids=lambda cls: cls.__name__)
 def test_schema_fields_are_the_constructors_parameters(cls: type) -> None:
-    """What a YAML can set is what the class takes, no more and no less, and no varying arguments."""
+    """What a YAML can set is what the class takes, no more, no less, nothing varying."""
     parameters = constructor(cls)
     assert {f.name for f in dataclasses.fields(cls)} - {"_target_"} == set(parameters)
     assert not [p for p in parameters.values() if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]

@@ -54,9 +54,10 @@ def test_the_default_composes() -> None:
 
 @pytest.mark.parametrize("name", [p.stem for p in FILES if p.parent.name == "data"])
 def test_every_source_builds(name: str, tmp_path: Path) -> None:
-    """A source reads nothing before it is asked, so any path will do; jsonl is named by its file."""
+    """A source reads nothing before it is asked, so any path will do; jsonl has its file's name."""
     path = tmp_path / "mine.jsonl"
-    source = build(load([f"data={name}", *([f"data.path={path}"] if name in NEEDS_PATH else [])]).data,
+    more = [f"data.path={path}"] if name in NEEDS_PATH else []
+    source = build(load([f"data={name}", *more]).data,
                    "data")
     assert source.name == ("mine" if name == "jsonl" else name)
 
@@ -185,7 +186,7 @@ def test_missing_conf_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 def test_differences() -> None:
-    """Keys of nested sections joined by dots, sorted; absent keys are None; equal ones are left out."""
+    """Keys of nested sections joined by dots, sorted; an absent one is None; no equal ones."""
     old = {"select": {"rounds": 12, "screen": {"patience": 3}}, "same": [1, 2], "gone": "x"}
     new = {"select": {"rounds": 20, "screen": {"patience": 3}}, "same": [1, 2], "new": False}
     assert differences(old, new) == ["gone: x -> None", "new: None -> False",

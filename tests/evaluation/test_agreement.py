@@ -35,11 +35,11 @@ def test_counts_by_hand() -> None:
 
     Worths: selector 0 likes long texts (its worth is the length); selector 1 likes "b".
 
-    | chosen | rejected | shown first | selector 0   | selector 1   | sum  | vote     | longer | first |
-    | aaa    | b        | aaa         | 3-1=2 right  | 0-9=-9 wrong | -7   | wrong    | right  | yes   |
-    | b      | aaa      | aaa         | 1-3 wrong    | 9 right      | 7    | right    | wrong  | no    |
-    | aaa    | cc       | unknown     | 3-2 right    | 0-0 equal ½  | 1    | 1.5 of 2 | right  | ?     |
-    | cc     | dd       | cc          | 0 equal ½    | 0 equal ½    | 0    | first    | equal ½| yes   |
+    | chosen | rejected| 1st shown | selector 0   | selector 1   | sum  | vote     | longer | 1st |
+    | aaa    | b       | aaa       | 3-1=2 right  | 0-9=-9 wrong | -7   | wrong    | right  | yes |
+    | b      | aaa     | aaa       | 1-3 wrong    | 9 right      | 7    | right    | wrong  | no  |
+    | aaa    | cc      | unknown   | 3-2 right    | 0-0 equal ½  | 1    | 1.5 of 2 | right  | ?   |
+    | cc     | dd      | cc        | 0 equal ½    | 0 equal ½    | 0    | first    | equal ½| yes |
 
     The vote in rows 1 and 2 is one to one and the larger sum decides; in row 3, 1.5 of 2 votes; in
     row 4 all is equal, which goes to the one shown first: right. Vote 3, own (1): 0+1+½+½ = 2,

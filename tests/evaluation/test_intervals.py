@@ -34,7 +34,7 @@ def test_ratio_interval_matches_the_delta_method() -> None:
 
 
 def test_coverage_over_clients() -> None:
-    """Clients agree at rates of their own around 0.7; the interval must cover 0.7 nine times in ten.
+    """Clients agree at rates of their own around 0.7; the interval covers 0.7 nine times in ten.
 
     200 simulations of 40 clients at level 0.9: the count is binomial with deviation 4, the
     percentile method covers about 2 % too little at n = 40, so 165 to 192 of 200 are accepted. An

@@ -32,7 +32,7 @@ def test_weighted_mean_is_eq_4_normalised() -> None:
 
 
 def test_scaled_sum_is_eq_4_as_printed() -> None:
-    """M = 8, A = 2: 4 (1/8 (2, 0) + 3/8 (4, 8)) = (1 + 6, 0 + 12): not a mean, its weights sum to 2.
+    """M = 8, A = 2: 4 (1/8 (2, 0) + 3/8 (4, 8)) = (1 + 6, 0 + 12); its weights sum to 2.
 
     With p_m = 1/M the weights are (M/A) / M = 1/2 each, the mean (3, 4).
     """

@@ -22,7 +22,7 @@ def test_a_cohort_is_a_sorted_subset(nodes: list[int], size: int, seed: int,
 def test_seed_and_round_decide() -> None:
     """Another seed or round draws others: 5 of 100 are equal by chance once in 75 million."""
     nodes = list(range(1, 101))
-    cohorts = [draw_cohort(nodes, 5, 0, 1), draw_cohort(nodes, 5, 0, 2), draw_cohort(nodes, 5, 1, 1)]
+    cohorts = [draw_cohort(nodes, 5, *place) for place in ((0, 1), (0, 2), (1, 1))]
     assert len({tuple(cohort) for cohort in cohorts}) == 3
 
 

@@ -109,7 +109,7 @@ def test_a_constant_added_to_a_client_changes_nothing() -> None:
 
 
 def test_fewer_clients_than_selectors() -> None:
-    """Both want selector 2; client 0 loses 0.1 by moving, client 1 loses 0.5: client 0 moves to 1."""
+    """Both want selector 2; 0 loses 0.1 by moving, 1 loses 0.5: client 0 moves to 1."""
     losses = np.array([[0.9, 0.2, 0.1], [0.6, 0.8, 0.1]])
     assert assign(losses, "optimal").tolist() == [1, 2]
     assert assign(losses, "max_regret").tolist() == [1, 2]

@@ -104,7 +104,7 @@ def hash_of(package: Path) -> str:
 
 
 def test_the_hash_changes_with_the_code(tmp_path: Path) -> None:
-    """A copy has the same hash; a changed, a renamed and a further file give others; text does not."""
+    """A copy has the same hash; a changed, a renamed and a further file give others, no text."""
     original = Path(fedrlhf.__file__).parent
     copy = tmp_path / "fedrlhf"
     shutil.copytree(original, copy, ignore=lambda folder, names: [

@@ -76,7 +76,7 @@ def test_too_few_good_replies_keep_the_arrays_and_stop_the_run() -> None:
     progress = Progress(to_arrays(bank(1)))
     select = settings(9, 3, screen=schema.Screen(patience=2))
     records = []
-    with pytest.raises(RunFailed, match=r"in 2 rounds one after the other.*max_failures.*c0: failed"):
+    with pytest.raises(RunFailed, match=r"in 2 rounds one after.*max_failures.*c0: failed"):
         for record in run_rounds(toy.grid(), FedBis(), progress, select, 0):
             records.append(record)
             np.testing.assert_array_equal(from_arrays(progress.arrays)[0], 0)

@@ -180,10 +180,11 @@ def test_bad_metrics(metrics: dict[str, float | list[float]], reason: str) -> No
 def test_error_replies() -> None:
     """The last line of a traceback is the reason; without one, the code."""
     passed, rejected = screened(Error(2, "Traceback\n  File x\n\nValueError: no memory\n"),
-                                good(), Error(7, ""), good())
+                                good(), Error(7, ""), good(), Error(8))
     assert passed == [2, 4]
     assert rejected == [Rejection("c0", "failed: ValueError: no memory"),
-                        Rejection("c2", "failed: error code 7")]
+                        Rejection("c2", "failed: error code 7"),
+                        Rejection("c4", "failed: error code 8")]
 
 
 def test_an_inflated_update() -> None:

@@ -117,7 +117,8 @@ def test_fedbiscuit_groups_are_balanced() -> None:
 
 def test_an_absent_client_keeps_its_cluster() -> None:
     """c0 fails when the second grouping asks: it stays in cluster 1, whatever it would want now."""
-    strategy, toy = FedBiscuit(selectors=3, warmup_rounds=0, regroup_every=1), Toy(SIX, losses=TASTES)
+    strategy = FedBiscuit(selectors=3, warmup_rounds=0, regroup_every=1)
+    toy = Toy(SIX, losses=TASTES)
     grid, progress = toy.grid(), Progress(to_arrays(bank(3)))
     loop = run_rounds(grid, strategy, progress, settings(3, 6), 0)
     next(loop)
@@ -134,7 +135,8 @@ def test_an_absent_client_keeps_its_cluster() -> None:
 
 def test_nobody_ranks() -> None:
     """At first all are placed all the same, in balance; later all keep their clusters."""
-    strategy, toy = FedBiscuit(selectors=3, warmup_rounds=0, regroup_every=1), Toy(SIX, losses=TASTES)
+    strategy = FedBiscuit(selectors=3, warmup_rounds=0, regroup_every=1)
+    toy = Toy(SIX, losses=TASTES)
     progress = Progress(to_arrays(bank(3)))
     toy.failing = set(SIX)
     loop = run_rounds(toy.grid(), strategy, progress, settings(3, 6), 0)

@@ -146,7 +146,7 @@ class Reversed(LocalGrid):
 
 
 def clients(count: int, train: int = 10) -> dict[str, Sizes]:
-    """Return c0, c1, … with `train`, `train` + 1, … training pairs, 4 for validation, 5 held out."""
+    """Return c0, c1, … with `train`, `train` + 1, … training pairs, 4 validation, 5 test."""
     return {f"c{i}": (train + i, 4, 5) for i in range(count)}
 
 

@@ -111,8 +111,8 @@ def test_the_gradient_is_clipped(configured: Callable[..., schema.Config]) -> No
 
 
 def test_the_proximal_term_by_hand(configured: Callable[..., schema.Config]) -> None:
-    """Two SGD steps at rate r on one pair. The first starts at w0, where mu (w - w0) is 0: w1 is the same for
-    any mu. The second moves by -r (g(w1) + mu (w1 - w0)), so that two runs differ by
+    """Two SGD steps at rate r on one pair. The first starts at w0, where mu (w - w0) is 0: w1 is
+    the same for any mu. The second moves by -r (g(w1) + mu (w1 - w0)), so that two runs differ by
     r mu (w1 - w0).
     """
     settings = ["objective.optimizer=sgd", "objective.learning_rate=0.1",
@@ -221,7 +221,8 @@ def test_pairs_that_do_not_fit_are_counted(configured: Callable[..., schema.Conf
     more = [PreferencePair("q", "word " * 300, "No.", "anna", "made"),
             PreferencePair("word " * 300, "Yes.", "No.", "anna", "made")]
     found = train(config, [*pairs(), *more], start(config))
-    assert (found.examples, found.metrics["left_out_pairs"], found.metrics["cut_pairs"]) == (5, 1, 1)
+    assert found.examples == 5
+    assert (found.metrics["left_out_pairs"], found.metrics["cut_pairs"]) == (1, 1)
 
 
 @pytest.mark.parametrize("given", [

@@ -72,7 +72,7 @@ texts = st.text(st.sampled_from("ab é\n<|user|>"), max_size=20)
        name=st.sampled_from(sorted(TEMPLATES)))
 def test_any_pair_fits_or_is_counted(prompt: str, first: str, second: str, room: int,
                                      name: str) -> None:
-    """Never above the length; both orders have equal lengths and prefixes; completions are whole."""
+    """Never above the length; both orders have equal lengths and prefixes, completions whole."""
     made = encoder(name, room)
     both = made.both_orders(prompt, first, second)
     assert (both is None) == (made.cuts.left_out == 1)

@@ -5,6 +5,7 @@ queries (Qwen3), a sliding window with and without layer types and soft-capped l
 Mistral), scaled logits (Cohere, Granite), a head with a bias (Phi), layers without keys (LFM2).
 """
 
+import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
@@ -19,7 +20,6 @@ from transformers import (
     PreTrainedModel,
     Qwen3Config,
 )
-import pytest
 
 from fedrlhf.models.runtime import quiet_libraries, seeded
 from fedrlhf.selectors.encode import Judgement
@@ -140,7 +140,7 @@ def test_sharing_beyond_the_window_would_be_wrong(family: str) -> None:
 
 
 def test_log_odds_are_the_difference_of_the_logits() -> None:
-    """log P(first) - log P(second) under the softmax over all tokens is their logits' difference."""
+    """log P(first) - log P(second) under the softmax over all tokens is the logits' difference."""
     model = make("llama")
     reference = full_logits(model, SHORT)
     found = letter_log_odds(model, SHORT, LETTERS)

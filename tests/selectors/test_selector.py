@@ -44,7 +44,7 @@ def test_judge_reads_both_orders_of_full_logits(llama_base: Base) -> None:
 
 
 def test_swapping_a_pair_negates_its_mean(llama_base: Base) -> None:
-    """(a, b) becomes (-b, -a), so the mean over both orders changes its sign; equal texts give 0."""
+    """(a, b) becomes (-b, -a), so the mean over both orders changes sign; equal texts give 0."""
     selector = make(llama_base)
     found, swapped = selector.judge(PAIRS), selector.judge(SWAPPED)
     np.testing.assert_allclose(swapped, -found[:, ::-1], rtol=0, atol=1e-5)

@@ -72,7 +72,7 @@ def test_one_selector_is_its_own_majority(table: np.ndarray) -> None:
 
 
 def test_position_bias_by_hand() -> None:
-    """Half the mean of (as shown - swapped): (3-1 + 0-4)/2/2 = -0.5; pairs that do not fit aside."""
+    """Half the mean of (as shown - swapped): (3-1 + 0-4)/2/2 = -0.5; unfit pairs aside."""
     table = np.array([[[3.0, 1.0], [0.0, 4.0], [np.nan, np.nan]]])
     assert position_bias(table) == pytest.approx([-0.5])
 

@@ -28,7 +28,7 @@ def test_snapshots_are_even_and_hold_the_last_step() -> None:
 
 
 def test_a_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
-    """The trainer writes trainer_state.json last: without a whole one, the folder is no checkpoint."""
+    """The trainer writes trainer_state.json last: without it, the folder is no checkpoint."""
     for step, text in ((10, json.dumps({"global_step": 10})), (20, '{"global'), (9, "{}")):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()

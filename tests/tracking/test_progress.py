@@ -8,7 +8,7 @@ from fedrlhf.tracking.progress import EventFile, Lines, ProgressReport
 
 
 def test_lines_show_every_tenth(tmp_path: Path) -> None:
-    """Of 40 steps every fourth is a line, the last at 40/40, with its note; messages as they are."""
+    """Of 40 steps every fourth is a line, the last at 40/40, with its note; messages as is."""
     stream = io.StringIO()
     progress = ProgressReport(Lines(stream))
     progress.message("partition: 3 s")

@@ -20,7 +20,7 @@ with RunDirectory.at(sys.argv[1]).locked():
 
 
 def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
-    """While a real process holds the run, another gets its number; after its kill the run is free."""
+    """While a real process holds the run, another gets its number; after a kill it is free."""
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "run")], text=True,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as holder:

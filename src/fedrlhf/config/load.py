@@ -21,7 +21,7 @@ from fedrlhf.config import schema
 from fedrlhf.config.validate import validate
 from fedrlhf.errors import ConfigError
 
-_COMPONENTS = {
+_COMPONENTS: dict[str, dict[str, type]] = {
     "data": {"tutor": schema.TutorSource, "jsonl": schema.JsonlSource,
              "ukp_convarg": schema.UkpConvArgSource,
              "tulu_human_eval": schema.TuluHumanEvalSource, "hh_rlhf": schema.HhRlhfSource},
@@ -66,7 +66,7 @@ def split_overrides(overrides: str | Sequence[str]) -> list[str]:
 
 def as_dict(config: schema.Config) -> dict[str, Any]:
     """Return the configuration as plain dictionaries, lists and numbers."""
-    return {name: asdict(value) if is_dataclass(value) else value
+    return {name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
             for name, value in vars(config).items()}
 
 

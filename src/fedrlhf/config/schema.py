@@ -325,5 +325,6 @@ class Config:
     evaluate: Evaluate = field(default_factory=Evaluate)
     tracker: Tracker = field(default_factory=Tracker)
     runtime: Runtime = field(default_factory=Runtime)
-    faults: dict[str, str] = field(default_factory=dict)  # client id: raise | nan | shape | inflate | exit
+    # Client id: raise | nan | shape | inflate | exit.
+    faults: dict[str, str] = field(default_factory=dict)
     trust: list[str] = field(default_factory=list)  # further packages that `_target_` may name

@@ -74,7 +74,7 @@ class SuperLink:
     def status(self, run_id: str) -> str:
         """Return Flower's status of a run, such as ``running`` or ``finished:failed``."""
         runs = self._flwr("list", "--run-id", run_id, _CONNECTION, "--format", "json")["runs"]
-        return str(runs[0]["status"])
+        return str(runs[0]["status"])  # type: ignore[index]
 
     def log(self, run_id: str) -> str:
         """Return everything that a run has logged."""

@@ -36,7 +36,7 @@ def agreement_counts(pairs: Sequence[PreferencePair], judge: Judge, own: int) ->
     decided = [pair for pair in pairs if not pair.tie]
     shown = [_shown(pair) for pair in decided]
     log_odds = judge([pair for pair, _ in shown])
-    fits = ~np.isnan(log_odds).any(axis=(0, 2))
+    fits = np.asarray(~np.isnan(log_odds).any(axis=(0, 2)))
     kept = [pair for pair, ok in zip(decided, fits, strict=True) if ok]
     label = np.array([first for _, first in shown], bool)[fits]
     log_odds = log_odds[:, fits]
@@ -87,13 +87,13 @@ def _against_references(pairs: Sequence[PreferencePair], vote_is_chosen: np.ndar
 
 def rate(clients: Mapping[str, Counts], name: str, known: str = EXAMPLES) -> float | None:
     """Return the share over all clients' pairs, or None where no pair is known."""
-    total = sum(float(counts.get(known, 0.0)) for counts in clients.values())  # type: ignore[arg-type]
-    agreed = sum(float(counts.get(name, 0.0)) for counts in clients.values())  # type: ignore[arg-type]
+    total = sum(float(counts.get(known, 0.0)) for counts in clients.values())  # type: ignore[arg-type, misc]
+    agreed = sum(float(counts.get(name, 0.0)) for counts in clients.values())  # type: ignore[arg-type, misc]
     return agreed / total if total else None
 
 
 def selector_rates(clients: Mapping[str, Counts], name: str) -> list[float]:
     """Return the share for each selector over all clients' pairs."""
     lists = [counts[name] for counts in clients.values() if name in counts]
-    total = sum(float(counts[EXAMPLES]) for counts in clients.values() if name in counts)  # type: ignore[arg-type]
+    total = sum(float(counts[EXAMPLES]) for counts in clients.values() if name in counts)  # type: ignore[arg-type, misc]
     return [float(v) / total for v in np.sum(lists, axis=0)] if lists and total else []

@@ -6,8 +6,9 @@ groups are the same in every run and on either engine.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.serverapp import Grid
@@ -170,7 +171,7 @@ def call_roll(inner: Grid, expected: Sequence[str], timeout: float) -> list[Clie
             node = reply.metadata.src_node_id
             heard.add(node)
             if reply.has_error():
-                failures[node] = reply.error.reason
+                failures[node] = reply.error.reason or ""
                 continue
             _register(reply, found)
         missing = sorted(set(expected) - set(found))
@@ -191,7 +192,7 @@ def _ask(inner: Grid, nodes: Sequence[int], timeout: float) -> Iterable[Message]
 
 
 def _register(reply: Message, found: dict[str, Client]) -> None:
-    answer = reply.content.config_records[ENVELOPE]
+    answer: Mapping[str, Any] = reply.content.config_records[ENVELOPE]
     for index, name in enumerate(answer["client-ids"]):
         node = reply.metadata.src_node_id
         if name in found and found[name].supernode != node:

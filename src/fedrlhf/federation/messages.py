@@ -63,8 +63,10 @@ def number_bytes(content: RecordDict) -> int:
 
 def reply(message: Message, metrics: MetricRecord, arrays: ArrayRecord | None = None) -> Message:
     """Answer a message with numbers and, after training, arrays."""
-    content = {METRICS: metrics} | ({ARRAYS: arrays} if arrays is not None else {})
-    return Message(RecordDict(content), reply_to=message)
+    content = RecordDict({METRICS: metrics})
+    if arrays is not None:
+        content[ARRAYS] = arrays
+    return Message(content, reply_to=message)
 
 
 def envelope(client_id: str, layout: str) -> ConfigRecord:
@@ -78,11 +80,12 @@ def check_source(content: RecordDict) -> None:
     Raises:
         UserError: The hashes of the two packages differ.
     """
-    theirs = content.config_records[ENVELOPE]["source"]
+    theirs = str(content.config_records[ENVELOPE]["source"])
     if theirs != source_hash():
         raise UserError(
             f"this client runs fedrlhf source {source_hash()}, the server {theirs}: install the "
-            "same version on both; in simulation, stop the SuperLink that an older checkout started")
+            "same version on both; in simulation, stop the SuperLink that an older checkout "
+            "started")
 
 
 @lru_cache(maxsize=1)

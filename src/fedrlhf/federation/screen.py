@@ -66,9 +66,10 @@ def screen_numbers(replies: Sequence[Message], grid: ClientGrid) -> list[Message
 
 def _fault(reply: Message, sent: ArrayRecord, client: Client, usual: Kinds) -> str | None:
     if reply.has_error():
-        lines = [line.strip() for line in reply.error.reason.splitlines() if line.strip()]
+        lines = [line.strip() for line in (reply.error.reason or "").splitlines() if line.strip()]
         return f"failed: {lines[-1] if lines else f'error code {reply.error.code}'}"
-    if set(reply.content.array_records) != {ARRAYS} or set(reply.content.metric_records) != {METRICS}:
+    found = set(reply.content.array_records), set(reply.content.metric_records)
+    if found != ({ARRAYS}, {METRICS}):
         return f"reply has records {sorted(reply.content)}, expected {ARRAYS!r} and {METRICS!r}"
     return (_array_fault(reply.content.array_records[ARRAYS], sent)
             or _metric_fault(reply.content.metric_records[METRICS], client.train, usual))

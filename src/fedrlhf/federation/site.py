@@ -40,7 +40,8 @@ def open_site(message: Message, context: Context) -> Site:
     client_id = str(message.content.config_records[ENVELOPE]["client-id"])
     files = shard_files(config, context.node_config)
     if client_id not in files:
-        raise UserError(f"this SuperNode holds {', '.join(files) or 'no client'}, not {client_id!r}")
+        held = ", ".join(files) or "no client"
+        raise UserError(f"this SuperNode holds {held}, not {client_id!r}")
     objective = build(config.objective, "objective", config.trust)
     return Site(config, own_shard(files[client_id]), objective)
 

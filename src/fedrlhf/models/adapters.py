@@ -96,7 +96,7 @@ class AdapterSlot:
         with seeded(seed):
             for module in self.model.modules():
                 if hasattr(module, "reset_lora_parameters") and self.spec.kind != "ffa":
-                    module.reset_lora_parameters(NAME, True)
+                    module.reset_lora_parameters(NAME, True)  # type: ignore[operator]
         fresh = self.read() if self.spec.kind != "ffa" else np.zeros_like(kept)
         self.write(kept)
         return fresh
@@ -119,7 +119,8 @@ class AdapterSlot:
             if found != shape:
                 raise UserError(f"{folder}: {name} should have shape {shape}, found {found}; "
                                 "the adapter belongs to another model or LoRA setting")
-        return np.concatenate([tensors[name].ravel() for name in self.layout.names]).astype(np.float32)
+        pieces = [tensors[name].ravel() for name in self.layout.names]
+        return np.concatenate(pieces).astype(np.float32)
 
 
 def attach(base: Base, spec: Adapter, seed: int) -> AdapterSlot:

@@ -31,7 +31,8 @@ def complete(base: Base, prompts: Sequence[Prompt], sampling: schema.Sampling, c
                         padding_side="left", add_special_tokens=tokenizer.chat_template is None,
                         return_token_type_ids=False, return_tensors="pt").to(base.device)
     with torch.no_grad(), seeded(seed), precision(autocast, base.device):
-        written = base.model.generate(**encoded, generation_config=_settings(base, sampling, count))
+        written = base.model.generate(  # type: ignore[operator]
+            **encoded, generation_config=_settings(base, sampling, count))
     texts = tokenizer.batch_decode(written[:, encoded.input_ids.shape[1]:],
                                    skip_special_tokens=True)
     stripped = [text.strip() for text in texts]
@@ -43,7 +44,7 @@ def policy_prompt(base: Base, prompt: Prompt) -> str:
     if base.tokenizer.chat_template is None:
         return as_text(prompt)
     return str(base.tokenizer.apply_chat_template(
-        as_turns(prompt), tokenize=False, add_generation_prompt=True))
+        as_turns(prompt), tokenize=False, add_generation_prompt=True))  # type: ignore[arg-type]
 
 
 def _settings(base: Base, sampling: schema.Sampling, count: int) -> GenerationConfig:

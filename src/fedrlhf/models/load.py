@@ -67,7 +67,7 @@ def load_base(spec: Model) -> Base:
     except (OSError, ImportError, ValueError) as error:
         raise ConfigError(f"model {spec.path!r} cannot be loaded: {_summary(error)}") from error
     if spec.quantization == "none":
-        model.to(default_device())
+        model.to(default_device())  # type: ignore[arg-type]
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.requires_grad_(False)

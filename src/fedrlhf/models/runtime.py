@@ -7,8 +7,7 @@ import random
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import ContextManager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -43,7 +42,7 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft|trl")
 
 
-def precision(setting: str, device: torch.device) -> ContextManager[object]:
+def precision(setting: str, device: torch.device) -> AbstractContextManager[object]:
     """Return the autocast context for a setting: auto, off or bfloat16."""
     wanted = setting == "bfloat16" or (setting == "auto" and has_bfloat16(device))
     return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()

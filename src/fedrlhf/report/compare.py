@@ -156,7 +156,7 @@ def _seeds(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:
     if not several:
         return Section("seeds", title)
     rows = [[row.label, *cells] for row in ROWS
-            if any(cells := [tied(show_spread(row, [runs[place].results for place in family.members]))
+            if any(cells := [tied(show_spread(row, [runs[p].results for p in family.members]))
                              for family in several])]
     notes = [f"{family.label}: " + listed([
         f"{plain(names[place], 40)} (seed {plain(runs[place].setting('run.seed'), 12)})"

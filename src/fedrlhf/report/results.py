@@ -27,7 +27,7 @@ def write_results(run: RunDirectory) -> dict[str, float]:
 
 
 def message_costs(run: RunDirectory) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield what each kind of message has cost, by kind: train, rank, agreement, …"""
+    """Yield what each kind of message has cost, by kind: train, rank, agreement."""
     for stage in ("select", "evaluate"):
         path = run.path / stage / "costs.json"
         if path.exists():

@@ -9,7 +9,7 @@ from fedrlhf.tracking.run_directory import RESULTS, RunDirectory
 
 @dataclass(frozen=True)
 class Row:
-    """A result in words; its interval, where there is one, is under ``<name>_low`` and ``_high``."""
+    """A result in words; its interval, if there is one, is under ``<name>_low`` and ``_high``."""
 
     name: str
     label: str
@@ -18,7 +18,8 @@ class Row:
 
 
 ROWS = (
-    Row("selector.agreement", "agreement of the selectors' vote", section="Selectors, held-out pairs"),
+    Row("selector.agreement", "agreement of the selectors' vote",
+        section="Selectors, held-out pairs"),
     Row("selector.agreement_own", "… of each client's own selector"),
     Row("selector.agreement_oracle", "… of the oracle (true tastes)"),
     Row("selector.agreement_consensus", "… of the true mean taste"),
@@ -31,7 +32,8 @@ ROWS = (
     Row("selector.order_consistency", "same choice in both orders"),
     Row("selector.held_out_pairs", "held-out pairs", "{:,.0f}"),
     Row("grouping.ari", "adjusted Rand index of the groups", section="Groups"),
-    Row("label.accuracy", "labelled pairs that are truly right", section="Tutor, held-out questions"),
+    Row("label.accuracy", "labelled pairs that are truly right",
+        section="Tutor, held-out questions"),
     Row("policy.utility_before", "true utility before"),
     Row("policy.utility_after", "true utility after"),
     Row("policy.utility_gain", "gain in true utility", "{:+.3f}"),

@@ -51,7 +51,8 @@ class Encoder:
         end = {self.tokenizer.eos_token_id}
         self._start = [token for token in start if token not in end]
 
-    def both_orders(self, prompt: str, first: str, second: str) -> tuple[Judgement, Judgement] | None:
+    def both_orders(self, prompt: str, first: str,
+                    second: str) -> tuple[Judgement, Judgement] | None:
         """Encode (first, second) and (second, first).
 
         A sequence longer than ``max_tokens`` loses tokens of its prompt. Returns None, and counts
@@ -106,6 +107,6 @@ def letter_ids(tokenizer: PreTrainedTokenizerBase, template: Template,
                 "choose other letters, for example selector.letters=[A,B]")
         found.append(added[0])
     if found[0] == found[1] or tokenizer.unk_token_id in found:
-        raise ConfigError(f"selector.letters: {letters} are not two known tokens of this tokenizer; "
-                          "choose other letters")
+        raise ConfigError(f"selector.letters: {letters} are not two known tokens of this "
+                          "tokenizer; choose other letters")
     return found[0], found[1]

@@ -11,7 +11,6 @@ from transformers import DynamicCache, PreTrainedModel
 
 from fedrlhf.selectors.encode import Judgement
 
-
 _WORTHWHILE = 0.15  # share of tokens that sharing must save to pay for its second forward pass
 
 

@@ -1,6 +1,5 @@
 """align: TRL's DPO on the tutor, with the pairs that the selectors labelled."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +47,8 @@ def run(context: Context) -> None:
     with seeded(settings.seed):
         trainer = DPOTrainer(
             model=base.model, args=settings, processing_class=base.tokenizer,
-            train_dataset=_dataset(pairs), peft_config=lora_config(base, context.config.tutor.adapter))
+            train_dataset=_dataset(pairs),
+            peft_config=lora_config(base, context.config.tutor.adapter))
         _train(context, trainer, folder)
     _save(trainer.model, base, folder / POLICY)
     write_json(folder / SUMMARY, {"pairs": len(pairs), "steps": trainer.state.max_steps})
@@ -79,7 +79,7 @@ def _train(context: Context, trainer: DPOTrainer, folder: Path) -> None:
                                         snapshot_steps(total, context.config.align.snapshots),
                                         context.config.tutor.model.path))
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    if not all(torch.isfinite(p).all() for p in trainer.model.parameters() if p.requires_grad):
+    if not all(torch.isfinite(p).all() for p in trainer.model.parameters() if p.requires_grad):  # type: ignore[union-attr]
         raise RunFailed("DPO made the tutor's adapter infinite; lower align.learning_rate "
                         f"(now {context.config.align.learning_rate:g})")
 

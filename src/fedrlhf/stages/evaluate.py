@@ -56,9 +56,9 @@ def _ask_clients(context: Context) -> dict[str, Counts]:
             client = grid.client(reply.metadata.src_node_id).client_id
             if reply.has_error():
                 context.progress.message(f"{client} was not evaluated: "
-                                         f"{reply.error.reason.splitlines()[-1]}")
+                                         f"{(reply.error.reason or 'unknown').splitlines()[-1]}")
                 continue
-            counts[client] = dict(reply.content.metric_records[METRICS])  # type: ignore[arg-type]
+            counts[client] = dict(reply.content.metric_records[METRICS])  # type: ignore[arg-type, misc]
         task.advance(len(messages))
     write_json(context.run.folder("evaluate") / COSTS,
                {name: asdict(cost) for name, cost in grid.costs.items()})
@@ -71,8 +71,8 @@ def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, 
         "selector.agreement": rate(counts, "vote"),
         "selector.agreement_own": rate(counts, "own"),
         "selector.agreement_length_rule": rate(counts, "length"),
-        "selector.held_out_pairs": float(sum(float(c["num-examples"]) for c in counts.values())),  # type: ignore[arg-type]
-        "selector.ties": float(sum(float(c["ties"]) for c in counts.values()))}  # type: ignore[arg-type]
+        "selector.held_out_pairs": float(sum(float(c["num-examples"]) for c in counts.values())),  # type: ignore[arg-type, misc]
+        "selector.ties": float(sum(float(c["ties"]) for c in counts.values()))}  # type: ignore[arg-type, misc]
     first = rate(counts, "first", "first_known")
     if first is not None:
         found["selector.agreement_majority_class"] = max(first, 1 - first)
@@ -92,17 +92,17 @@ def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, 
 def _intervals(context: Context, counts: dict[str, Counts]) -> dict[str, float | None]:
     """Bootstrap the vote's, the own selectors' and the length rule's agreement over clients."""
     settings = context.config.evaluate
-    used = [c for c in counts.values() if float(c["num-examples"]) > 0]  # type: ignore[arg-type]
+    used = [c for c in counts.values() if float(c["num-examples"]) > 0]  # type: ignore[arg-type, misc]
     found: dict[str, float | None] = {}
     for name, column, known in (
             ("agreement", "vote", "num-examples"), ("agreement_own", "own", "num-examples"),
             ("agreement_length_rule", "length", "num-examples"),
             ("gold_agreement_vote", "gold_vote", "gold_known"),
             ("gold_agreement_length", "gold_length", "gold_known")):
-        rows = [c for c in used if float(c.get(known, 0)) > 0]  # type: ignore[arg-type]
+        rows = [c for c in used if float(c.get(known, 0)) > 0]  # type: ignore[arg-type, misc]
         if len(rows) > 1:
             low, high = ratio_interval(
-                [float(c[column]) for c in rows], [float(c[known]) for c in rows],  # type: ignore[arg-type]
+                [float(c[column]) for c in rows], [float(c[known]) for c in rows],  # type: ignore[arg-type, misc]
                 settings.level, settings.resamples, context.config.run.seed)
             found |= {f"selector.{name}_low": low, f"selector.{name}_high": high}
     return found | _over_the_length_rule(context, used)
@@ -114,10 +114,10 @@ def _over_the_length_rule(context: Context, used: Sequence[Counts]) -> dict[str,
     for name, vote, length, known in (
             ("over_length_rule", "vote", "length", "num-examples"),
             ("gold_over_length_rule", "gold_vote", "gold_length", "gold_known")):
-        rows = [c for c in used if float(c.get(known, 0)) > 0]  # type: ignore[arg-type]
+        rows = [c for c in used if float(c.get(known, 0)) > 0]  # type: ignore[arg-type, misc]
         if len(rows) > 1:
-            gained = [float(c[vote]) - float(c[length]) for c in rows]  # type: ignore[arg-type]
-            pairs = [float(c[known]) for c in rows]  # type: ignore[arg-type]
+            gained = [float(c[vote]) - float(c[length]) for c in rows]  # type: ignore[arg-type, misc]
+            pairs = [float(c[known]) for c in rows]  # type: ignore[arg-type, misc]
             low, high = ratio_interval(gained, pairs, context.config.evaluate.level,
                                        context.config.evaluate.resamples, context.config.run.seed)
             found |= {f"selector.{name}": sum(gained) / sum(pairs),
@@ -128,10 +128,11 @@ def _over_the_length_rule(context: Context, used: Sequence[Counts]) -> dict[str,
 def _group_results(context: Context, counts: dict[str, Counts]) -> dict[str, float]:
     """Compare the grouping with the planted groups, and groups with each other."""
     own = own_selectors(context)
-    found = {f"grouping.size_{u}": float(list(own.values()).count(u)) for u in sorted(set(own.values()))
-             if len(set(own.values())) <= 10}
+    found = {f"grouping.size_{u}": float(list(own.values()).count(u))
+             for u in sorted(set(own.values())) if len(set(own.values())) <= 10}
     truth = context.source.truth()
-    if truth is None or context.config.partition.by != "column" or not set(own) <= set(truth.groups):
+    by_person = context.config.partition.by == "column"
+    if truth is None or not by_person or not set(own) <= set(truth.groups):
         return found
     clients = sorted(own)
     found["grouping.ari"] = adjusted_rand_index([own[c] for c in clients],

@@ -58,7 +58,8 @@ def evaluate_policy(context: Context) -> dict[str, float]:
         "policy.distinct_after": distinct_share(after)} | _best_of_results(best_of))
 
 
-def _write_all(context: Context, prompts: Sequence[Prompt], snapshots: Sequence[Path]) -> list[Texts]:
+def _write_all(context: Context, prompts: Sequence[Prompt],
+               snapshots: Sequence[Path]) -> list[Texts]:
     """Write completions by the start policy and by each snapshot; the last is the final policy."""
     settings, config = context.config.evaluate, context.config
     base = shared_base(config.tutor.model)
@@ -154,7 +155,8 @@ def _label_accuracy(context: Context, truth: Truth) -> float:
     """Return the share of labelled pairs whose chosen completion is truly better."""
     right = []
     for row in read_pairs(context.run.path / "label"):
-        prompt, chosen, rejected = (_content(row[name]) for name in ("prompt", "chosen", "rejected"))
+        prompt, chosen, rejected = (
+            _content(row[name]) for name in ("prompt", "chosen", "rejected"))
         difference = truth.utility(prompt, chosen) - truth.utility(prompt, rejected)
         right.append(0.5 if difference == 0 else float(difference > 0))
     return float(np.mean(right))
@@ -171,7 +173,8 @@ def _best_of(context: Context, prompts: Sequence[Prompt], before: Texts,
     if truth is None or count < 2:
         return {}
     texts = [completions[:count] for completions in before]
-    pairs = [CompletionPair(prompt, a, b) for prompt, completions in zip(prompts, texts, strict=True)
+    pairs = [CompletionPair(prompt, a, b)
+             for prompt, completions in zip(prompts, texts, strict=True)
              for a, b in combinations(completions, 2)]
     proxy = tournament_scores(
         np.nan_to_num(_log_odds(context, pairs)).reshape(len(prompts), -1), count)

@@ -79,7 +79,8 @@ def label_pairs(pairs: Sequence[tuple[int, CompletionPair]], log_odds: np.ndarra
     return rows
 
 
-def _in_trl_form(prompt: Prompt, chosen: str, rejected: str, conversational: bool) -> dict[str, Any]:
+def _in_trl_form(prompt: Prompt, chosen: str, rejected: str,
+                 conversational: bool) -> dict[str, Any]:
     if not conversational:
         return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
     return {"prompt": as_turns(prompt), "chosen": [Turn(role="assistant", content=chosen)],
@@ -128,7 +129,7 @@ def _judge(context: Context, folder: Path, pairs: Sequence[CompletionPair]) -> n
             path = folder / "judged" / f"{start // size:05d}.json"
             if not path.exists():
                 found = judge_with_all(selector, adapters, chunk)
-                write_json(path, np.where(np.isnan(found), None, found).tolist())
+                write_json(path, np.where(np.isnan(found), None, found).tolist())  # type: ignore[call-overload]
             judged.append(np.array(read_json(path), np.float64))
             task.advance(len(chunk))
     return np.concatenate(judged, axis=1)

@@ -69,8 +69,8 @@ class RunDirectory:
         """Write config.yaml and the manifest's facts about this attempt."""
         write_text(self.path / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         self.note(status="running", error=None, started=_now(), ended=None,
-                  pid=os.getpid(), overrides=overrides, seed=config["run"]["seed"], versions=versions(),
-                  python=sys.version.split()[0], git=git_state(),
+                  pid=os.getpid(), overrides=overrides, seed=config["run"]["seed"],
+                  versions=versions(), python=sys.version.split()[0], git=git_state(),
                   attempts=self.manifest().get("attempts", 0) + 1)
 
     def finish(self, error: str | None = None, kind: str | None = None) -> None:

@@ -49,7 +49,8 @@ class FedBiscuit(SelectorStrategy):
         if server_step not in SERVER_STEPS:
             raise ConfigError(f"strategy.server_step must be one of {', '.join(SERVER_STEPS)}, "
                               f"got {server_step!r}")
-        self.selectors, self.warmup_rounds, self.regroup_every = selectors, warmup_rounds, regroup_every
+        self.selectors, self.warmup_rounds = selectors, warmup_rounds
+        self.regroup_every = regroup_every
         self.method, self.server_step = grouping, server_step
 
     def count(self, clients: int) -> int:
@@ -105,7 +106,8 @@ def rank(nodes: Sequence[int], arrays: ArrayRecord, grid: ClientGrid, server_rou
         node, RANK, group_id=str(server_round)) for node in able])
     losses = {node: np.full(selectors, np.nan) for node in nodes if node not in able}
     for reply in replies:
-        answer = None if reply.has_error() else reply.content.get(METRICS, {}).get("losses")
+        records = {} if reply.has_error() else reply.content.metric_records
+        answer = records[METRICS].get("losses") if METRICS in records else None
         if isinstance(answer, list) and len(answer) == selectors:
             losses[reply.metadata.src_node_id] = np.array(answer, np.float64)
     return losses
