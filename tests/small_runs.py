@@ -8,7 +8,8 @@ from pathlib import Path
 
 # Every stage, in seconds: two selectors, regrouping in the middle, DPO over several checkpoints.
 SMALL = (
-    "experiment=smoke", "data.clients=4", "data.pairs_per_client=24", "select.rounds=5",
+    "experiment=smoke", "strategy.selectors=2", "strategy.warmup_rounds=1",
+    "strategy.regroup_every=1", "data.clients=4", "data.pairs_per_client=24", "select.rounds=5",
     "label.sampling.batch_prompts=2", "label.sampling.max_new_tokens=40", "align.max_steps=6",
     "align.checkpoint_steps=2", "evaluate.sampling.max_new_tokens=40",
 )

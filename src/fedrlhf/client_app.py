@@ -11,6 +11,7 @@ from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedrlhf.config import load
+from fedrlhf.deploy.flwr_run import enter_launcher_folder
 from fedrlhf.errors import UserError
 from fedrlhf.evaluation.agreement import agreement_counts
 from fedrlhf.federation.faults import inject
@@ -99,6 +100,7 @@ def agreement(message: Message, context: Context) -> Message:
 def _open(message: Message, context: Context) -> Site:
     quiet_libraries()
     prepare_process(threads=1)
+    enter_launcher_folder()
     site = open_site(message, context)
     layout = str(message.content.config_records[ENVELOPE]["layout"])
     if layout and layout != (mine := open_selector(site.config).slot.layout.digest):

@@ -9,7 +9,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Strategy
 
 from fedrlhf.config import as_dict, load, schema, split_overrides
-from fedrlhf.deploy.flwr_run import watch_launcher
+from fedrlhf.deploy.flwr_run import enter_launcher_folder, watch_launcher
 from fedrlhf.deploy.superlink import LAUNCHER_PID
 from fedrlhf.errors import UserError
 from fedrlhf.federation.flower_internals import quiet_flower
@@ -18,7 +18,7 @@ from fedrlhf.report.cards import write_cards
 from fedrlhf.report.page import write_report
 from fedrlhf.report.results import write_results
 from fedrlhf.stages.context import Context
-from fedrlhf.stages.pipeline import run_stages
+from fedrlhf.stages.pipeline import check_instructions, run_stages
 from fedrlhf.tracking.metrics import Metrics, Tracker
 from fedrlhf.tracking.progress import EventFile, Lines, ProgressReport
 from fedrlhf.tracking.run_directory import EVENTS, METRICS, RunDirectory
@@ -32,6 +32,7 @@ def main(grid: Grid, context: FlowerContext) -> None:
     """Run the pipeline with the clients behind Flower's grid."""
     if launcher := os.environ.get(LAUNCHER_PID):
         threading.Thread(target=watch_launcher, args=(int(launcher),), daemon=True).start()
+    enter_launcher_folder()
     overrides = split_overrides(str(context.run_config.get("overrides", "")))
     config = load(overrides)
     run = RunDirectory.at(config.run.dir)
@@ -75,11 +76,12 @@ def execute(config: schema.Config, overrides: Sequence[str], grid: Grid | None,
 
 
 def prepare(config: schema.Config, progress: ProgressReport) -> int:
-    """Run the partition stage alone, which needs no client, and return the number of clients."""
+    """Run the partition stage, if it is wanted, and return the number of clients."""
     run = RunDirectory.at(config.run.dir)
     with run.locked():
         context = Context(config, run, Metrics(run.path / METRICS), progress)
-        run_stages(context, ["partition"])
+        check_instructions(context, config.run.stages)
+        run_stages(context, [stage for stage in config.run.stages if stage == "partition"])
         return len(context.population.shards)
 
 

@@ -235,6 +235,26 @@ def test_ifca_costs_more_bytes_down() -> None:
     assert grid.costs["train"].down == 6 * 16
 
 
+def test_ifca_places_every_client_in_the_end() -> None:
+    """Also who was never drawn; c0 does not answer and keeps its choice, c1 has nothing to ask on
+    and stays without one.
+    """
+    toy = Toy({**SIX, "c1": (10, 0, 5)}, losses=TASTES, failing={"c0"})
+    strategy = Ifca(selectors=3, warmup_rounds=0)
+    strategy.grouping = {1: 2, 6: 0}
+    strategy.place_clients(to_arrays(bank(3)), toy.grid())
+    assert strategy.grouping == {1: 2, 3: 0, 4: 0, 5: 2, 6: 2}
+    assert "c1" not in {seen.client for seen in toy.seen}
+
+
+@pytest.mark.parametrize(("strategy", "least"), [
+    (FedBis(), 1), (LocalOnly(), 1), (FedBiscuit(selectors=3, warmup_rounds=2), 7),
+    (FedBiscuit(selectors=3, warmup_rounds=0), 1), (Ifca(selectors=2, warmup_rounds=4), 9)])
+def test_least_rounds(strategy: SelectorStrategy, least: int) -> None:
+    """U R_pre rounds of warm-up and one more; strategies without a warm-up need one."""
+    assert strategy.least_rounds() == least
+
+
 # ----------------------------------------------------------------------------------- StepMatched
 
 

@@ -71,7 +71,7 @@ def test_steps_of_a_window_hold_equal_lengths() -> None:
     """32 pairs of 8 lengths in 8 steps of 4 (one window): every step holds a single length."""
     lengths = [n % 8 for n in range(32)]
     plan = training_steps(lengths, 4, 8, np.random.default_rng(0))
-    assert sorted({lengths[i] for i in step} for step in plan) == sorted({n} for n in range(8))
+    assert sorted(sorted({lengths[i] for i in step}) for step in plan) == [[n] for n in range(8)]
     order = [lengths[step[0]] for step in plan]
     assert order != sorted(order)  # and the steps are shuffled
 

@@ -15,7 +15,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from fedrlhf.config import schema
 from fedrlhf.config.validate import validate
@@ -45,6 +45,8 @@ def load(overrides: str | Sequence[str] = "") -> schema.Config:
     node = _compose(split_overrides(overrides))
     try:
         config = OmegaConf.to_object(node)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key} must be set: add {error.full_key}=…") from None
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from None
     assert isinstance(config, schema.Config)
@@ -132,6 +134,9 @@ def _explain(error: Exception, overrides: list[str]) -> str:
 
 def _unknown_key(key: str, overrides: list[str]) -> str:
     """Name an unknown key, the override that has it and the known key that looks most like it."""
+    if key.startswith("faults"):
+        return ("faults of single clients are added with a plus: +faults.CLIENT=nan, "
+                f"got {shlex.join(overrides)!r}")
     given = [word for word in overrides if re.match(re.escape(key) + r"[.=]", word.lstrip("+~"))]
     rest = [word for word in overrides if word not in given]
     known = _keys(OmegaConf.to_container(_compose(rest))) if given else []

@@ -139,7 +139,7 @@ class Selector:
 
     model: Model = field(default_factory=Model)
     adapter: Adapter = field(default_factory=Adapter)
-    template: str = "tutor"  # tutor | tldr | qa | chat
+    template: str = "tutor"  # tutor | tldr | qa | argument | chat
     letters: list[str] = field(default_factory=lambda: [" A", " B"])
     max_tokens: int = 1024  # a longer text loses the end of its prompt, never an answer
     tokens_per_forward: int = 8192  # padded tokens in one forward pass; gradients accumulate

@@ -20,7 +20,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
         "dtype": ("float32", "bfloat16", "float16"),
         "quantization": ("none", "int8", "nf4"),
         "attention": ("sdpa", "eager", "flash_attention_2")}.items()},
-    **{f"{part}.adapter.kind": ("lora", "ffa", "top_layers") for part in ("tutor", "selector")},
+    "selector.adapter.kind": ("lora", "ffa", "top_layers"),
+    # Freezing A serves averaging: no use for one tutor.
+    "tutor.adapter.kind": ("lora", "top_layers"),
 }
 _AT_LEAST: dict[str, float] = {
     "partition.min_pairs": 1, "partition.clients": 1,
@@ -76,6 +78,10 @@ def _validate_relations(config: schema.Config) -> None:
         raise ConfigError(f"partition.clients must be set with partition.by={config.partition.by}")
     if not 0 < config.evaluate.level < 1:
         raise ConfigError(f"evaluate.level must lie between 0 and 1, got {config.evaluate.level}")
+    for stage in ("label", "evaluate"):
+        top_p = getattr(config, stage).sampling.top_p
+        if not 0 < top_p <= 1:
+            raise ConfigError(f"{stage}.sampling.top_p must be above 0 and at most 1, got {top_p}")
     if config.align.batch_size % config.align.micro_batch_size:
         raise ConfigError(
             f"align.batch_size ({config.align.batch_size}) must be a multiple of "

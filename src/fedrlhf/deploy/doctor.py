@@ -136,7 +136,7 @@ def _flower() -> Iterator[Finding]:
         if probe.connect_ex(("127.0.0.1", _DEFAULT_PORT)) == 0:
             yield Finding("note", f"a SuperLink listens on port {_DEFAULT_PORT}: a bare `flwr run` "
                                   "uses it with the environment and code it was started with",
-                          "pkill flower-superlink before a bare `flwr run` of changed code")
+                          "end that SuperLink before a bare `flwr run` of changed code")
 
 
 def _project() -> Iterator[Finding]:

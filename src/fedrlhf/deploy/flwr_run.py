@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from fedrlhf.config import schema
-from fedrlhf.deploy.superlink import SuperLink, superlink
+from fedrlhf.deploy.superlink import LAUNCHER_FOLDER, SuperLink, superlink
 from fedrlhf.errors import RunFailed, UserError
 from fedrlhf.tracking.progress import Event, ProgressReport
 from fedrlhf.tracking.run_directory import EVENTS, RunDirectory
@@ -109,6 +109,12 @@ def _wait_for_end(pid: int) -> None:
     deadline = time.monotonic() + _ENDING
     while psutil.pid_exists(pid) and time.monotonic() < deadline:
         time.sleep(_POLL)
+
+
+def enter_launcher_folder() -> None:
+    """Work where `fedrlhf run` was called, so that relative paths mean the same everywhere."""
+    if folder := os.environ.get(LAUNCHER_FOLDER):
+        os.chdir(folder)
 
 
 def watch_launcher(pid: int) -> None:

@@ -25,6 +25,7 @@ import psutil
 from fedrlhf.errors import RunFailed
 
 LAUNCHER_PID = "FEDRLHF_LAUNCHER_PID"  # the ServerApp ends when this process is gone
+LAUNCHER_FOLDER = "FEDRLHF_LAUNCHER_FOLDER"  # relative paths in a configuration start here
 _PR_SET_PDEATHSIG = 1
 _START_TIMEOUT = 60.0
 _CONNECTION = "fedrlhf"
@@ -124,7 +125,7 @@ def environment(home: Path) -> dict[str, str]:
             "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0",
             "TOKENIZERS_PARALLELISM": "false", "FLWR_HOME": str(home),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-            LAUNCHER_PID: str(os.getpid())}
+            LAUNCHER_PID: str(os.getpid()), LAUNCHER_FOLDER: str(Path.cwd())}
 
 
 def end_processes(root: int) -> None:

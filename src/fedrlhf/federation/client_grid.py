@@ -204,7 +204,8 @@ def _register(reply: Message, found: dict[str, Client]) -> None:
 def _roll_call_failure(missing: Sequence[str], failures: dict[int, str], heard: int,
                        timeout: float) -> str:
     text = (f"{len(missing)} clients are missing after the roll call of {heard} SuperNodes "
-            f"within {timeout:g} s: {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}")
+            f"(waited at most {timeout:g} s): {', '.join(missing[:5])}"
+            f"{' …' if len(missing) > 5 else ''}")
     if failures:
         text += f". A node answered with an error: {_last_line(next(iter(failures.values())))}"
     return text

@@ -12,7 +12,7 @@ from fedrlhf.models.runtime import precision
 from fedrlhf.selectors.batching import token_batches
 from fedrlhf.selectors.encode import Encoder, Judgement, letter_ids
 from fedrlhf.selectors.head import letter_log_odds
-from fedrlhf.selectors.templates import template
+from fedrlhf.selectors.templates import check_template, template
 from fedrlhf.types import CompletionPair, as_text
 
 
@@ -27,6 +27,7 @@ class Selector:
     def __init__(self, base: Base, settings: schema.Selector, autocast: str, seed: int) -> None:
         chosen = template(settings.template)
         self.base, self.settings, self.autocast = base, settings, autocast
+        check_template(base.tokenizer, settings)
         self.letters = letter_ids(base.tokenizer, chosen, settings.letters)
         self.encoder = Encoder(base.tokenizer, chosen, settings.max_tokens)
         self.slot: AdapterSlot = attach(base, settings.adapter, seed)

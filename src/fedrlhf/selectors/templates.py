@@ -1,7 +1,11 @@
 """Prompt templates of the binary selector, one for each kind of task."""
 
+import re
 from dataclasses import dataclass
 
+from transformers import PreTrainedTokenizerBase
+
+from fedrlhf.config.schema import Selector
 from fedrlhf.errors import ConfigError
 
 
@@ -50,6 +54,21 @@ TEMPLATES = {
         after="", first="\n\n### MESSAGE A: ", second="\n\n### MESSAGE B: ",
         question="\n\n### YOUR CHOICE:", keep_end=True),
 }
+
+
+def check_template(tokenizer: PreTrainedTokenizerBase, settings: Selector) -> None:
+    """Refuse a template whose marks this model's tokenizer takes apart.
+
+    Raises:
+        ConfigError: Names the mark and the templates that need none.
+    """
+    chosen = template(settings.template)
+    pieces = (chosen.before, chosen.after, chosen.first, chosen.second, chosen.question)
+    for mark in re.findall(r"<\|\w+\|>", "".join(pieces)):
+        if tokenizer.convert_tokens_to_ids(mark) in (None, tokenizer.unk_token_id):
+            raise ConfigError(
+                f"selector.template={settings.template} is made for the embedded tutor: {mark} is "
+                f"no token of {settings.model.path}; choose tldr, qa, argument or chat")
 
 
 def template(name: str) -> Template:

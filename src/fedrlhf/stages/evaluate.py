@@ -27,7 +27,7 @@ def run(context: Context) -> None:
     counts = _ask_clients(context)
     results = _selector_results(context, counts) | _group_results(context, counts)
     write_json(folder / CLIENTS, _client_rows(context, counts))
-    if (context.run.path / "align" / "policy").exists() and "align" in context.config.run.stages:
+    if (context.run.path / "align" / "policy").exists():
         results |= evaluate_policy(context)
     context.metrics.rewind("evaluate", -1)
     context.metrics.log("evaluate", 0, results)
@@ -80,8 +80,9 @@ def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, 
         found[f"selector.agreement_{name}"] = rate(counts, name, f"{name}_known")
     for judge in ("vote", "length"):
         found[f"selector.gold_agreement_{judge}"] = rate(counts, f"gold_{judge}", "gold_known")
-    for index, value in enumerate(selector_rates(counts, "selectors")):
-        found[f"selector.agreement_{index}"] = value
+    if getattr(context.strategy, "shared", True):
+        for index, value in enumerate(selector_rates(counts, "selectors")):
+            found[f"selector.agreement_{index}"] = value
     for name, label in (("position_bias", "position_bias"), ("consistent", "order_consistency")):
         values = selector_rates(counts, name)
         found[f"selector.{label}"] = float(np.mean(np.abs(values))) if values else None

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fedrlhf.errors import ConfigError, RunFailed
+from fedrlhf.errors import RunFailed
 from fedrlhf.files import read_json, write_json
 from fedrlhf.models.adapters import detach
 from fedrlhf.models.generate import complete
@@ -91,10 +91,6 @@ def _write_completions(context: Context, folder: Path) -> list[tuple[Prompt, lis
     """Sample completions batch by batch; a batch that is on disk is not written again."""
     settings = context.config.label
     prompts = context.source.instructions().label[:settings.instructions]
-    if not prompts:
-        raise ConfigError(
-            f"data={context.source.name} has no instructions for the server: set data.instructions "
-            "to a JSON-lines file of prompts, or run.stages=[partition,select,evaluate]")
     base = shared_base(context.config.tutor.model)
     detach(base)
     size = settings.sampling.batch_prompts

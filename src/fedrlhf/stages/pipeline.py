@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedrlhf.config import as_dict, differences
-from fedrlhf.errors import UserError
+from fedrlhf.errors import ConfigError, UserError
 from fedrlhf.files import read_json, write_json
 from fedrlhf.models.runtime import prepare_process
 from fedrlhf.stages.context import Context, Stage
@@ -44,8 +44,21 @@ def run_stages(context: Context, names: list[str]) -> None:
         UserError: A stage is done with other settings, and `run.redo_changed` is not set.
     """
     every = stages()
+    check_instructions(context, names)
     for name in (name for name in every if name in names):
         _run_stage(context, every[name], every)
+
+
+def check_instructions(context: Context, names: list[str]) -> None:
+    """Refuse to train selectors for a tutor that there are no prompts for.
+
+    Raises:
+        ConfigError: The stage `label` is wanted and the source has no instructions.
+    """
+    if "label" in names and not context.source.instructions().label:
+        raise ConfigError(
+            f"data={context.source.name} has no instructions for the server: set data.instructions "
+            "to a JSON-lines file of prompts, or run.stages=[partition,select,evaluate]")
 
 
 def missing_stages(context: Context, names: list[str]) -> list[str]:
@@ -102,7 +115,7 @@ def _inputs(context: Context, stage: Stage, every: dict[str, Stage]) -> dict[str
     if stage.name == "partition":
         settings["files"] = _data_files(settings["data"])
     upstream = [_inputs(context, every[name], every)["digest"] for name in stage.after
-                if name in context.config.run.stages]
+                if name in context.config.run.stages or (context.run.path / name / MARK).exists()]
     if context.given_strategy is not None and "strategy" in settings:
         settings["strategy"] = {"_target_": type(context.given_strategy).__qualname__}
     return {"settings": settings, "digest": digest([settings, upstream])}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fedrlhf.errors import ConfigError
 from fedrlhf.federation.checkpoint import load_checkpoint, save_checkpoint
 from fedrlhf.federation.client_grid import ClientGrid
 from fedrlhf.federation.messages import from_arrays, to_arrays
@@ -29,6 +30,7 @@ def run(context: Context) -> None:
     slot = open_selector(context.config).slot
     grid = ClientGrid(context.connection, context.clients, slot.layout.digest,
                       context.config.select.reply_timeout)
+    _check(context, grid)
     progress = _resume(context, folder, slot, grid)
     _rewind(context, folder, progress.server_round)
     settings = context.config.select
@@ -38,7 +40,28 @@ def run(context: Context) -> None:
             _record(context, folder, record, grid)
             save_checkpoint(folder / CHECKPOINT, progress, context.strategy, grid)
             task.advance(note=_note(record))
+    place = getattr(context.strategy, "place_clients", None)
+    if place is not None:
+        place(progress.arrays, grid)
     _save(context, folder, slot, from_arrays(progress.arrays), grid)
+
+
+def _check(context: Context, grid: ClientGrid) -> None:
+    """Refuse a schedule that ends in the warm-up and faults of clients that do not exist.
+
+    Raises:
+        ConfigError: Names the key, its value and what would do.
+    """
+    rounds = context.config.select.rounds
+    least = getattr(context.strategy, "least_rounds", lambda: 1)()
+    if rounds < least:
+        raise ConfigError(f"select.rounds={rounds} ends before every selector was warmed up and "
+                          f"one round came after; set at least {least}, or fewer "
+                          "strategy.selectors or strategy.warmup_rounds")
+    known = {client.client_id for client in grid.clients}
+    if unknown := sorted(set(context.config.faults) - known):
+        raise ConfigError(f"faults names {', '.join(unknown)}, but the clients are "
+                          f"{', '.join(sorted(known)[:5])} …")
 
 
 def _resume(context: Context, folder: Path, slot: AdapterSlot, grid: ClientGrid) -> Progress:

@@ -35,7 +35,10 @@ class SelectorStrategy(Strategy):
         weights: p_m of a client: ``uniform`` or by ``size`` of its training split.
         shares: p_m of the cohort's clients by node; they add up to 1 over all clients.
         grouping: The selector of each node that has one.
+        shared: Whether clients may see each other's selectors, so that their vote can be measured.
     """
+
+    shared = True
 
     def __init__(self, weights: str) -> None:
         if weights not in WEIGHTS:
@@ -49,6 +52,10 @@ class SelectorStrategy(Strategy):
 
     def count(self, clients: int) -> int:
         """Return how many selectors there are for this number of clients."""
+        return 1
+
+    def least_rounds(self) -> int:
+        """Return how many rounds it takes until every selector has trained as meant."""
         return 1
 
     def selector_of(self, node: int) -> int:

@@ -57,6 +57,10 @@ class FedBiscuit(SelectorStrategy):
         """Return U."""
         return self.selectors
 
+    def least_rounds(self) -> int:
+        """Return the rounds of the warm-up and one more."""
+        return self.selectors * self.warmup_rounds + 1
+
     def warming_up(self, server_round: int) -> bool:
         """Say whether the round belongs to the warm-up."""
         return server_round <= self.selectors * self.warmup_rounds

@@ -11,6 +11,7 @@ from fedrlhf.federation.aggregate import weighted_mean
 from fedrlhf.federation.client_grid import ClientGrid
 from fedrlhf.federation.messages import ARRAYS, from_arrays
 from fedrlhf.federation.strategies.base import SelectorStrategy
+from fedrlhf.federation.strategies.fedbiscuit import rank
 
 
 class Ifca(SelectorStrategy):
@@ -38,6 +39,10 @@ class Ifca(SelectorStrategy):
         """Return U."""
         return self.selectors
 
+    def least_rounds(self) -> int:
+        """Return the rounds of the warm-up and one more."""
+        return self.selectors * self.warmup_rounds + 1
+
     def assignments(self, server_round: int, arrays: ArrayRecord,
                     grid: ClientGrid) -> Mapping[int, Sequence[int]]:
         """Give the selector in warm-up to everybody; later, all selectors."""
@@ -54,6 +59,12 @@ class Ifca(SelectorStrategy):
             self.grouping |= {reply.metadata.src_node_id: min(from_arrays(
                 reply.content.array_records[ARRAYS])) for reply in replies}
         return super().aggregate_train(server_round, replies)
+
+    def place_clients(self, arrays: ArrayRecord, grid: ClientGrid) -> None:
+        """Let every client choose among the final selectors; who cannot keeps its last choice."""
+        for node, losses in rank(grid.nodes, arrays, grid, 0, self.selectors).items():
+            if not np.isnan(losses).all():
+                self.grouping[node] = int(np.nanargmin(losses))
 
     def combine(self, server_round: int, old: np.ndarray, adapters: Sequence[np.ndarray],
                 shares: Sequence[float]) -> np.ndarray:

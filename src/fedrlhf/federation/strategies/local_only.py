@@ -15,6 +15,8 @@ class LocalOnly(SelectorStrategy):
     Cohorts are drawn as for the other strategies, so that each client trains as much as there.
     """
 
+    shared = False
+
     def __init__(self) -> None:
         super().__init__(weights="uniform")
 
