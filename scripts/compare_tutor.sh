@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 fedrlhf="${FEDRLHF:-.venv/bin/fedrlhf}"
 seeds="${SEEDS:-0 1 2}"
-others="tutor_fedbis tutor_step_matched tutor_paper_step tutor_ifca tutor_centralised tutor_local_only"
+others="tutor_fedbis tutor_step_matched tutor_paper_step tutor_centralised tutor_local_only"
 
 run() { # folder, overrides
   local folder="runs/compare/$1"

@@ -28,10 +28,10 @@ def adapter_hashes(run: Path) -> dict[str, str]:
             for name in files if (run / name).exists()}
 
 
-def start(overrides: list[str]) -> "subprocess.Popen[str]":
-    """Start `fedrlhf run` as a process of its own."""
+def start(overrides: list[str], folder: Path | None = None) -> "subprocess.Popen[str]":
+    """Start `fedrlhf run` as a process of its own, in a working directory."""
     return subprocess.Popen([sys.executable, "-m", "fedrlhf.cli", "run", *overrides],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
                             env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})
 
 

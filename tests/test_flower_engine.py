@@ -122,6 +122,18 @@ def test_bad_clients_are_named_and_the_run_goes_on(tmp_path: Path) -> None:
     assert all("student_003" in r["client_metrics"] for r in rounds[:2])
 
 
+def test_relative_paths_start_where_the_command_is_given(tmp_path: Path) -> None:
+    """Flower's processes find a file that is named from the working directory."""
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps({
+        "prompt": f"q{i}", "chosen": "a", "rejected": "b", "client_id": f"c{i % 3}"}) + "\n"
+        for i in range(60)))
+    code, text = finish(start([
+        "data=jsonl", "data.path=mine.jsonl", "run.dir=here", "strategy=fedbis", "select.rounds=1",
+        "objective.local_steps=1", "run.stages=[partition,select,evaluate]"], tmp_path))
+    assert code == 0, text
+    assert (tmp_path / "here" / "select" / "selector_0" / "adapter_model.safetensors").exists()
+
+
 def test_user_errors_exit_with_2_and_one_message(tmp_path: Path) -> None:
     """An error in the data shows before Flower starts; a failed server stage passes its message."""
     code, text = finish(start(["data=jsonl", f"data.path={tmp_path / 'absent.jsonl'}",

@@ -142,6 +142,41 @@ def test_redo_changed_makes_later_stages_again(small_run: Path, tmp_path: Path) 
     assert config["label"]["completions"] == 2
 
 
+def test_one_stage_of_a_finished_run(small_run: Path, tmp_path: Path) -> None:
+    """Naming the last stage alone finds it done; without its own folder it is made again, alike."""
+    copy = tmp_path / "run"
+    shutil.copytree(small_run, copy)
+    fedrlhf.run(small(copy, "run.stages=[evaluate]"))
+    shutil.rmtree(copy / "evaluate")
+    fedrlhf.run(small(copy, "run.stages=[evaluate]"))
+    old, new = (json.loads((p / "results.json").read_text()) for p in (small_run, copy))
+    assert {k: v for k, v in old.items() if not k.startswith("seconds")} == {
+        k: v for k, v in new.items() if not k.startswith("seconds")}
+
+
+@pytest.mark.parametrize(("more", "message"), [
+    (["select.rounds=2"], "set at least 3"),
+    (["+faults.nobody=nan"], "faults names nobody"),
+])
+def test_refused_before_the_first_round(more: list[str], message: str, tmp_path: Path) -> None:
+    """Two selectors with one warm-up round each need a third round; a fault needs a client."""
+    with pytest.raises(UserError, match=message):
+        fedrlhf.run(small(tmp_path / "run", *more))
+    assert not (tmp_path / "run" / "select" / "rounds.jsonl").exists()
+
+
+def test_missing_instructions_are_found_before_any_training(tmp_path: Path) -> None:
+    """A file of preferences alone cannot align a tutor: said at once, with both ways out."""
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps({
+        "prompt": f"q{i}", "chosen": "a", "rejected": "b", "client_id": f"c{i % 2}"}) + "\n"
+        for i in range(40)))
+    with pytest.raises(UserError, match="data.instructions"):
+        fedrlhf.run(["data=jsonl", f"data.path={file}", f"run.dir={tmp_path / 'run'}",
+                     "runtime.engine=local"])
+    assert not (tmp_path / "run" / "select").exists()
+
+
 def test_clients_in_another_order_give_the_same_adapters(tmp_path: Path) -> None:
     """The same rows in a file, sorted the other way round: clients and their pairs are the same.
 

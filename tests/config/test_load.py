@@ -134,7 +134,7 @@ def test_loading_twice_gives_independent_configurations() -> None:
     assert load().select.rounds != 3
 
 
-def test_interpolations_resolve_across_sections() -> None:
+def test_interpolations_resolve() -> None:
     """A value may name another section's, also one that is set after it."""
     config = load(["strategy=qfedavg", "strategy.client_learning_rate=${objective.learning_rate}",
                    "objective.learning_rate=0.25"])

@@ -156,7 +156,7 @@ def test_pool_deals_anew_where_clients_disagree() -> None:
     All clients' held-out prompts differ, so all 20 stand in the pool and 4 of them validate.
     """
     pairs = [pair(client, f"p{n}") for client in "abcdefgh" for n in range(20)]
-    pool = partition(pairs, ask(pool_training=True), 0).shards[-1]
+    pool = partition(pairs, ask(pool_training=True, validation=0.15, test=0.2), 0).shards[-1]
     assert len(prompts(pool, "train")) == 16
     assert len(prompts(pool, "validation")) == 4
 

@@ -76,6 +76,12 @@ def test_steps_of_a_window_hold_equal_lengths() -> None:
     assert order != sorted(order)  # and the steps are shuffled
 
 
+def test_a_small_clients_step_holds_each_pair_once() -> None:
+    """Four pairs of different lengths in steps of four: each step is an epoch, every pair once."""
+    plan = training_steps([10, 20, 30, 40], 4, 5, np.random.default_rng(0))
+    assert all(sorted(step) == [0, 1, 2, 3] for step in plan)
+
+
 @pytest.mark.parametrize("position", [0, 7])
 def test_no_pair_is_tied_to_a_place(position: int) -> None:
     """Over 300 seeds each of 8 pairs is about equally often at a place: chi-square below 24.3.

@@ -34,8 +34,8 @@ class TutorSource:
     clients: int = 12
     groups: int = 3
     group_shares: list[float] = field(default_factory=list)  # empty: equal groups
-    pairs_per_client: int = 200
-    heterogeneity: float = 1.0  # size of the tastes that differ between groups
+    pairs_per_client: int = 400
+    heterogeneity: float = 1.2  # size of the tastes that differ between groups
     personal_noise: float = 0.1  # standard deviation of a student's own deviation
     label_noise: float = 0.3  # temperature of the Bradley-Terry choice, in units of utility
     seed: int = 0
@@ -91,8 +91,8 @@ class Partition:
     choose: str = "largest"  # column: which clients, when there are more: largest | sample
     alpha: float = 0.3
     min_pairs: int = 10  # smallest shard; column: smaller clients are left out and counted
-    validation: float = 0.15  # share of a client's prompts
-    test: float = 0.2
+    validation: float = 0.12  # share of a client's prompts
+    test: float = 0.12
     split_scope: str = "client"  # client | global: a prompt has one split in each | in all shards
     disjoint_prompts: bool = False  # iid, dirichlet: all pairs of a prompt go to one client
     pool_training: bool = False  # centralised baseline: one client "pool" gets all training pairs
@@ -138,7 +138,7 @@ class Selector:
     """The judge: P(the first completion is better)."""
 
     model: Model = field(default_factory=Model)
-    adapter: Adapter = field(default_factory=Adapter)
+    adapter: Adapter = field(default_factory=lambda: Adapter(targets="q_proj,v_proj"))
     template: str = "tutor"  # tutor | tldr | qa | argument | chat
     letters: list[str] = field(default_factory=lambda: [" A", " B"])
     max_tokens: int = 1024  # a longer text loses the end of its prompt, never an answer
@@ -151,11 +151,11 @@ class Choice:
 
     _target_: str = "fedrlhf.objectives.choice.Choice"
     optimizer: str = "adamw"  # adamw | sgd | rmsprop
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
-    local_steps: int | None = 8  # optimiser steps in a round; null: local_epochs decides
+    local_steps: int | None = 10  # optimiser steps in a round; null: local_epochs decides
     local_epochs: int = 1
     batch_size: int = 8  # pairs in a step, each seen in both orders
 
@@ -178,8 +178,8 @@ class FedBiscuit:
 
     _target_: str = "fedrlhf.federation.strategies.FedBiscuit"
     selectors: int = 3
-    warmup_rounds: int = 2  # R_pre, for each selector
-    regroup_every: int = 4  # tau
+    warmup_rounds: int = 1  # R_pre, for each selector
+    regroup_every: int = 3  # tau
     grouping: str = "optimal"  # optimal | max_regret | greedy
     weights: str = "uniform"
     server_step: str = "normalised"  # normalised | paper (Eq. 8, moves about A/(U M) of the way)
@@ -191,7 +191,7 @@ class Ifca:
 
     _target_: str = "fedrlhf.federation.strategies.Ifca"
     selectors: int = 3
-    warmup_rounds: int = 2
+    warmup_rounds: int = 1
     weights: str = "uniform"
 
 
@@ -201,7 +201,7 @@ class StepMatchedFedBis:
 
     _target_: str = "fedrlhf.federation.strategies.StepMatchedFedBis"
     selectors: int = 3
-    warmup_rounds: int = 2
+    warmup_rounds: int = 1
     server_step: str = "normalised"
     weights: str = "uniform"
 
@@ -226,8 +226,8 @@ class Screen:
 class Select:
     """The federated stage."""
 
-    rounds: int = 18
-    clients_per_round: int = 6
+    rounds: int = 24
+    clients_per_round: int = 4
     evaluate_every: int = 0  # rounds between validations of the selectors by all clients; 0: never
     reply_timeout: float = 3600.0  # seconds to wait for the clients of a round
     screen: Screen = field(default_factory=Screen)
@@ -305,7 +305,7 @@ class Runtime:
     engine: str = "flower"  # flower (`flwr run`, Ray) | local (one process)
     client_cpus: int = 1
     client_gpus: float = 0.0
-    autocast: str = "auto"  # auto (bfloat16 where the processor has it) | off | bfloat16
+    autocast: str = "off"  # off | bfloat16 | auto (bfloat16 where the processor has it)
 
 
 @dataclass

@@ -53,8 +53,10 @@ def training_steps(lengths: Sequence[int], batch_size: int, steps: int,
         stream += rng.permutation(len(lengths)).tolist()
     planned: list[list[int]] = []
     for start in range(0, needed, _WINDOW * batch_size):
-        window = sorted(stream[start:min(start + _WINDOW * batch_size, needed)],
-                        key=lambda i: lengths[i])
-        cut = [window[i:i + batch_size] for i in range(0, len(window), batch_size)]
+        # Epoch by epoch, or a small client's steps would hold the same pair twice.
+        window = sorted(range(start, min(start + _WINDOW * batch_size, needed)),
+                        key=lambda place: (place // len(lengths), lengths[stream[place]]))
+        cut = [[stream[place] for place in window[i:i + batch_size]]
+               for i in range(0, len(window), batch_size)]
         planned += [cut[i] for i in rng.permutation(len(cut))]
     return planned

@@ -9,7 +9,7 @@ from fedrlhf.errors import ConfigError
 from fedrlhf.seeding import generator
 
 # What every student likes, before groups differ. Utility is in units of log-odds / temperature.
-COMMON_TASTE = {"example": 2.0, "hint": -2.0, "friendly": 1.2}
+COMMON_TASTE = {"example": 2.5, "hint": -2.5, "friendly": 1.5}
 WORDS_TASTE = -0.25  # for every ten words
 # Group g likes the g-th of these; the groups beyond cycle with another dislike.
 _CONTESTED = ("code", "analogy", "steps", "caveat")
