@@ -90,3 +90,15 @@ def test_a_kill_leaves_a_whole_file(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert path.read_text() in ("a" * 200_000, "b" * 200_000)
+
+
+def test_a_replaced_folders_files_are_readable_as_the_umask_says(tmp_path: Path) -> None:
+    """A file that a library wrote for its owner alone (0600) gets the usual rights: 0666 & ~umask
+
+    (the mode that a plainly written file has).
+    """
+    with replaced_folder(tmp_path / "made") as folder:
+        (folder / "weights").write_bytes(b"x")
+        (folder / "weights").chmod(0o600)
+    (tmp_path / "usual").write_bytes(b"x")
+    assert (tmp_path / "made" / "weights").stat().st_mode == (tmp_path / "usual").stat().st_mode

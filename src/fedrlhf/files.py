@@ -49,6 +49,8 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     os.chmod(temporary, 0o777 & ~_umask())
     try:
         yield temporary
+        for file in temporary.iterdir():  # safetensors writes files that nobody else may read
+            os.chmod(file, file.stat().st_mode | 0o666 & ~_umask())
         if path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)

@@ -20,7 +20,7 @@ from trl import DPOConfig, DPOTrainer
 from fedrlhf.errors import RunFailed
 from fedrlhf.files import read_json, replaced_folder, write_json
 from fedrlhf.models.adapters import NAME, lora_config
-from fedrlhf.models.load import Base, load_base, release_bases
+from fedrlhf.models.load import load_base, release_bases
 from fedrlhf.models.runtime import has_bfloat16, seeded
 from fedrlhf.seeding import seed_for
 from fedrlhf.stages.context import Context
@@ -50,7 +50,7 @@ def run(context: Context) -> None:
             train_dataset=_dataset(pairs),
             peft_config=lora_config(base, context.config.tutor.adapter))
         _train(context, trainer, folder)
-    _save(trainer.model, base, folder / POLICY)
+    _save(trainer.model, base.spec.path, folder / POLICY)
     write_json(folder / SUMMARY, {"pairs": len(pairs), "steps": trainer.state.max_steps})
     shutil.rmtree(folder / TRAINER, ignore_errors=True)
     release_bases()
@@ -125,10 +125,21 @@ def _last_checkpoint(folder: Path) -> Path | None:
     return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
-def _save(model: Any, base: Base, target: Path) -> None:
-    with replaced_folder(target) as folder:
-        model.peft_config[NAME].base_model_name_or_path = base.spec.path
-        model.save_pretrained(str(folder), selected_adapters=[NAME], save_embedding_layers=False)
+def _save(model: Any, base_path: str, target: Path) -> None:
+    """Save the adapter under the base model's configured name.
+
+    The trainer's own checkpoints keep the folder that the model was loaded from: PEFT would ask the
+    hub about any other name.
+    """
+    settings = model.peft_config[NAME]
+    loaded_from = settings.base_model_name_or_path
+    settings.base_model_name_or_path = base_path
+    try:
+        with replaced_folder(target) as folder:
+            model.save_pretrained(str(folder), selected_adapters=[NAME],
+                                  save_embedding_layers=False)
+    finally:
+        settings.base_model_name_or_path = loaded_from
 
 
 class _Recorder(TrainerCallback):
@@ -156,7 +167,4 @@ class _Snapshots(TrainerCallback):
                     model: Any = None, **kwargs: Any) -> None:
         """Save the adapter of this step if it is one of the wanted steps."""
         if state.global_step in self.steps:
-            with replaced_folder(self.folder / f"step_{state.global_step:06d}") as target:
-                model.peft_config[NAME].base_model_name_or_path = self.base_path
-                model.save_pretrained(str(target), selected_adapters=[NAME],
-                                      save_embedding_layers=False)
+            _save(model, self.base_path, self.folder / f"step_{state.global_step:06d}")
