@@ -262,7 +262,7 @@ class Dpo:
 
     beta: float = 0.1
     loss: str = "sigmoid"
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     optimizer: str = "rmsprop"  # rmsprop | adamw
     epochs: float = 1.0
     max_steps: int | None = None
