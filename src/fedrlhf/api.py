@@ -7,7 +7,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedrlhf.config import load, schema, split_overrides
 from fedrlhf.tracking.progress import ProgressReport, console_sink
-from fedrlhf.tracking.run_directory import RunDirectory
+from fedrlhf.tracking.run_directory import LAUNCHER_LOCK, RunDirectory
 
 
 def run(overrides: str | Sequence[str] = "", *, strategy: Strategy | None = None,
@@ -29,13 +29,17 @@ def run(overrides: str | Sequence[str] = "", *, strategy: Strategy | None = None
     if strategy is not None and config.runtime.engine != "local":
         words.append("runtime.engine=local")
         config = load(words)
-    progress = progress or ProgressReport(console_sink())
     run_directory = RunDirectory.at(config.run.dir)
     words.append(f"run.dir={run_directory.path}")  # whatever folder other processes work in
     config = load(words)
-    if config.runtime.engine == "local":
-        return _run_local(config, words, progress, strategy)
-    return _run_flower(config, words, progress)
+    shown = progress or ProgressReport(console_sink())
+    try:
+        if config.runtime.engine == "local":
+            return _run_local(config, words, shown, strategy)
+        return _run_flower(config, words, shown)
+    finally:
+        if progress is None:
+            shown.close()
 
 
 def _run_local(config: schema.Config, overrides: Sequence[str], progress: ProgressReport,
@@ -57,6 +61,8 @@ def _run_flower(config: schema.Config, overrides: Sequence[str],
     from fedrlhf.deploy.flwr_run import follow_flower
     from fedrlhf.server_app import prepare
 
-    clients = prepare(config, progress)
-    follow_flower(config, shlex.join(overrides), clients, progress)
-    return RunDirectory.at(config.run.dir)
+    run = RunDirectory.at(config.run.dir)
+    with run.locked(LAUNCHER_LOCK):
+        clients = prepare(config, progress)
+        follow_flower(config, shlex.join(overrides), clients, progress)
+    return run

@@ -15,9 +15,9 @@ from fedrlhf.errors import FedrlhfError, UserError
 _EPILOG = """\
 examples:
   fedrlhf run                                     the main job on the embedded tutor
-  fedrlhf run select.rounds=24 run.dir=runs/long  with other settings
-  fedrlhf run strategy=fedbis runtime.engine=local
-  fedrlhf config experiment=ukp_fedbis            every key and its value
+  fedrlhf run select.rounds=40 run.name=long      with other settings
+  fedrlhf run strategy=fedbis run.name=one runtime.engine=local
+  fedrlhf config strategy=fedbis                  every key and its value
   fedrlhf report runs/a runs/b                    compare two runs
 
 The same command again continues an interrupted run."""

@@ -38,6 +38,7 @@ app = ClientApp()
 @app.query("roll_call")
 def roll_call(message: Message, context: Context) -> Message:
     """Say which clients this SuperNode holds and how many pairs each has."""
+    enter_launcher_folder()
     check_source(message.content)
     config = load(str(context.run_config.get("overrides", "")))
     shards = [own_shard(path) for path in shard_files(config, context.node_config).values()]

@@ -18,7 +18,7 @@ from fedrlhf.report.cards import write_cards
 from fedrlhf.report.page import write_report
 from fedrlhf.report.results import write_results
 from fedrlhf.stages.context import Context
-from fedrlhf.stages.pipeline import check_instructions, run_stages
+from fedrlhf.stages.pipeline import check, check_instructions, run_stages
 from fedrlhf.tracking.metrics import Metrics, Tracker
 from fedrlhf.tracking.progress import EventFile, Lines, ProgressReport
 from fedrlhf.tracking.run_directory import EVENTS, METRICS, RunDirectory
@@ -59,10 +59,12 @@ def execute(config: schema.Config, overrides: Sequence[str], grid: Grid | None,
     quiet_flower()
     run = RunDirectory.at(config.run.dir)
     with run.locked():
+        context = Context(config, run, Metrics(run.path / METRICS), progress, grid, strategy)
+        check(context, config.run.stages)
         run.begin(as_dict(config), list(overrides))
-        metrics = Metrics(run.path / METRICS, _trackers(config, run))
+        context.metrics = Metrics(run.path / METRICS, _trackers(config, run))
         try:
-            run_stages(Context(config, run, metrics, progress, grid, strategy), config.run.stages)
+            run_stages(context, config.run.stages)
             write_results(run)
             write_cards(run)
             run.finish()
@@ -71,7 +73,7 @@ def execute(config: schema.Config, overrides: Sequence[str], grid: Grid | None,
             run.finish(str(error), "user" if isinstance(error, UserError) else "run")
             raise
         finally:
-            metrics.finish()
+            context.metrics.finish()
     return run
 
 
@@ -80,8 +82,9 @@ def prepare(config: schema.Config, progress: ProgressReport) -> int:
     run = RunDirectory.at(config.run.dir)
     with run.locked():
         context = Context(config, run, Metrics(run.path / METRICS), progress)
-        check_instructions(context, config.run.stages)
+        check(context, config.run.stages)
         run_stages(context, [stage for stage in config.run.stages if stage == "partition"])
+        check_instructions(context, config.run.stages)
         return len(context.population.shards)
 
 

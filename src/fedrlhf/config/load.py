@@ -126,7 +126,8 @@ def _explain(error: Exception, overrides: list[str]) -> str:
         return _unknown_key(unknown[1], overrides)
     cause = error.__cause__ or error
     lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
-    text = "; ".join(dict.fromkeys(line for line in lines if "hydra.cc" not in line))
+    shown = dict.fromkeys(line for line in lines if "hydra.cc" not in line)
+    text = re.sub(r"; Config search path:.*|; _\w+(?=;|$)", "", "; ".join(shown))
     return (f"the configuration does not compose: {text}. "
             f"Overrides: {shlex.join(overrides) or '(none)'}. "
             "`fedrlhf config` prints every key and its value.")

@@ -60,10 +60,14 @@ def _packages() -> Iterator[Finding]:
 
 
 def _machine() -> Iterator[Finding]:
+    if importlib.util.find_spec("torch") is None:
+        return
     import psutil
     import torch
 
-    cores = len(os.sched_getaffinity(0))
+    from fedrlhf.models.runtime import all_cores
+
+    cores = all_cores()
     memory = psutil.virtual_memory().total / 2**30
     level = "ok" if memory >= _ENOUGH_MEMORY else "note"
     yield Finding(level, f"{cores} cores, {memory:.0f} GiB of memory")
@@ -110,6 +114,8 @@ def _models() -> Iterator[Finding]:
     yield Finding("ok", "offline mode is on: only local and cached models load" if offline
                   else "offline mode is off: a model that is not cached is fetched from the hub",
                   "" if offline else "export HF_HUB_OFFLINE=1 where there is no network")
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "transformers", "peft")):
+        return
     from fedrlhf.models.load import EMBEDDED, resolve
 
     for name in EMBEDDED:

@@ -18,7 +18,7 @@ from fedrlhf.tracking.run_directory import EVENTS, RunDirectory
 LOG = "flower.log"
 _POLL = 0.3  # seconds between looks at the event file
 _PATIENCE = 30.0  # seconds between questions to Flower while the ServerApp has not started
-_ENDING = 15.0  # seconds that Flower may take to end its processes after the run
+_ENDING = 120.0  # seconds for the report, other trackers and the end of Flower's processes
 
 
 def follow_flower(config: schema.Config, overrides: str, supernodes: int,
@@ -99,13 +99,14 @@ def _follow(run: RunDirectory, link: SuperLink, run_id: str, attempts: int, even
         for sink in progress.sinks:
             sink(event)
     _wait_for_end(int(manifest["pid"]))
+    manifest = run.manifest()  # the report may have failed since
     if manifest["error"]:
         kind = UserError if manifest["error"]["kind"] == "user" else RunFailed
         raise kind(manifest["error"]["message"])
 
 
 def _wait_for_end(pid: int) -> None:
-    """Give Flower time to end its own processes before they are ended."""
+    """Wait until the report is written and Flower has ended the ServerApp."""
     deadline = time.monotonic() + _ENDING
     while psutil.pid_exists(pid) and time.monotonic() < deadline:
         time.sleep(_POLL)

@@ -3,13 +3,16 @@
 A client sends counts, never pairs. Ties are counted and left out of every rate.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
 from fedrlhf.selectors.voting import order_consistency, position_bias, vote
 from fedrlhf.types import CompletionPair, PreferencePair
 
+_COUNTED = ("num-examples", "ties", "left_out", "vote", "own", "length", "first", "first_known")
 Counts = dict[str, float | list[float]]
 Judge = Callable[[Sequence[CompletionPair]], np.ndarray]
 
@@ -54,6 +57,28 @@ def agreement_counts(pairs: Sequence[PreferencePair], judge: Judge, own: int) ->
         counts["position_bias"] = [float(v) for v in position_bias(log_odds) * len(kept)]
         counts["consistent"] = [float(v) for v in order_consistency(log_odds) * len(kept)]
     return counts | _against_references(kept, first_wins == label)
+
+
+def fault(counts: Counts, pairs: int) -> str | None:
+    """Say what is wrong with counts that a client sent, or None.
+
+    Args:
+        counts: What the client answered; it may be anything.
+        pairs: How many held-out pairs it declared.
+    """
+    wrong = [name for name in _COUNTED if not isinstance(counts.get(name), int | float)]
+    if wrong or not isinstance(counts.get("selectors"), list):
+        return f"its counts lack {', '.join(wrong) or 'selectors'}"
+    values = [v for value in counts.values()
+              for v in (value if isinstance(value, list) else [value])]
+    if not all(math.isfinite(v) for v in values):
+        return "its counts are not finite"
+    judged = cast(float, counts[EXAMPLES])
+    most = max(cast(float, counts[name]) for name in _COUNTED)
+    if judged > pairs or min(cast(float, counts[name]) for name in _COUNTED) < 0 or (
+            most > max(judged, pairs - judged)):
+        return f"it counts more than its {pairs} held-out pairs"
+    return None
 
 
 def _shown(pair: PreferencePair) -> tuple[CompletionPair, bool]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
+import psutil
 import torch
 import transformers
 
@@ -29,6 +30,11 @@ def prepare_process(threads: int | None = None) -> None:
         if hasattr(libc, "mallopt"):
             libc.mallopt(_M_MMAP_MAX, 0)
             libc.mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+def all_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(psutil.Process().cpu_affinity()) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def quiet_libraries() -> None:

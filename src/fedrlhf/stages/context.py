@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
@@ -49,6 +50,14 @@ class Context:
         return self.given_strategy or build(self.config.strategy, "strategy", self.config.trust)
 
     @cached_property
+    def given_settings(self) -> dict[str, Any]:
+        """What is known of a strategy object before its first round: class and plain attributes."""
+        kind = type(self.given_strategy)
+        plain = {key: value for key, value in sorted(vars(self.given_strategy).items())
+                 if not key.startswith("_") and isinstance(value, bool | int | float | str | None)}
+        return {"_target_": f"{kind.__module__}.{kind.__qualname__}", **plain}
+
+    @cached_property
     def population(self) -> Index:
         """Which clients there are."""
         return read_index(self.run.path / "partition")
@@ -80,6 +89,7 @@ class Stage:
         run: Does the work, going on from what an interrupted attempt left.
         settings: The configuration keys that decide its result.
         after: The stages whose results it reads.
+        optional: Those of them that it can do without.
         needs_clients: Whether it talks to clients.
     """
 
@@ -87,6 +97,7 @@ class Stage:
     run: Callable[[Context], None]
     settings: tuple[str, ...]
     after: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     needs_clients: bool = False
 
 

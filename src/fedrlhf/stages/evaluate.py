@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from flwr.app import ConfigRecord, Message, RecordDict
 
-from fedrlhf.evaluation.agreement import Counts, rate, selector_rates
+from fedrlhf.errors import RunFailed
+from fedrlhf.evaluation.agreement import Counts, fault, rate, selector_rates
 from fedrlhf.evaluation.groups import adjusted_rand_index
 from fedrlhf.evaluation.intervals import ratio_interval
 from fedrlhf.federation.client_grid import ClientGrid
 from fedrlhf.federation.messages import AGREEMENT, ARRAYS, CONFIG, METRICS, to_arrays
 from fedrlhf.files import write_json
+from fedrlhf.models.runtime import all_cores, prepare_process
 from fedrlhf.selectors.selector import open_selector
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.evaluate_policy import evaluate_policy
@@ -25,6 +27,7 @@ def run(context: Context) -> None:
     """Measure the selectors at the clients and, if the tutor was aligned, the tutor."""
     folder = context.run.folder("evaluate")
     counts = _ask_clients(context)
+    prepare_process(threads=all_cores())  # a client in this process has used one
     results = _selector_results(context, counts) | _group_results(context, counts)
     write_json(folder / CLIENTS, _client_rows(context, counts))
     if (context.run.path / "align" / "policy").exists():
@@ -53,16 +56,26 @@ def _ask_clients(context: Context) -> dict[str, Counts]:
     counts: dict[str, Counts] = {}
     with context.progress.task("evaluate: clients", len(messages)) as task:
         for reply in grid.send_and_receive(messages):
-            client = grid.client(reply.metadata.src_node_id).client_id
-            if reply.has_error():
-                context.progress.message(f"{client} was not evaluated: "
-                                         f"{(reply.error.reason or 'unknown').splitlines()[-1]}")
-                continue
-            counts[client] = dict(reply.content.metric_records[METRICS])  # type: ignore[arg-type, misc]
+            client = grid.client(reply.metadata.src_node_id)
+            found, wrong = _read_counts(reply, client.test)
+            if wrong:
+                context.progress.message(f"{client.client_id} was not evaluated: {wrong}")
+            else:
+                counts[client.client_id] = found
         task.advance(len(messages))
     write_json(context.run.folder("evaluate") / COSTS,
                {name: asdict(cost) for name, cost in grid.costs.items()})
+    if messages and not counts:
+        raise RunFailed("no client could be evaluated; the reasons stand above")
     return counts
+
+
+def _read_counts(reply: Message, pairs: int) -> tuple[Counts, str | None]:
+    """Return a client's counts, and what is wrong with them: a reply may hold anything."""
+    if reply.has_error():
+        return {}, (reply.error.reason or "unknown").splitlines()[-1]
+    found: Counts = dict(reply.content.metric_records.get(METRICS, {}))  # type: ignore[arg-type]
+    return found, fault(found, pairs)
 
 
 def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, float]:
@@ -73,6 +86,7 @@ def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, 
         "selector.agreement_length_rule": rate(counts, "length"),
         "selector.held_out_pairs": float(sum(float(c["num-examples"]) for c in counts.values())),  # type: ignore[arg-type, misc]
         "selector.ties": float(sum(float(c["ties"]) for c in counts.values()))}  # type: ignore[arg-type, misc]
+    found["selector.clients_evaluated"] = float(len(counts))
     first = rate(counts, "first", "first_known")
     if first is not None:
         found["selector.agreement_majority_class"] = max(first, 1 - first)

@@ -1,5 +1,6 @@
 """The tutor before, along and after alignment, by true utility and by the selectors."""
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -42,9 +43,10 @@ def evaluate_policy(context: Context) -> dict[str, float]:
     snapshots = sorted((context.run.path / "align" / "snapshots").glob("step_*"))
     written = _write_all(context, prompts, snapshots)
     truth = context.source.truth()
+    drawn, written[0] = written[0], [texts[:settings.samples] for texts in written[0]]
     before, after = written[0], written[-1]
     curve = _curve(context, prompts, written, snapshots, truth)
-    best_of = _best_of(context, prompts, before, truth)
+    best_of = _best_of(context, prompts, drawn, truth)
     folder = context.run.folder("evaluate")
     write_json(folder / CURVE, curve)
     write_json(folder / BEST_OF, best_of)
@@ -122,12 +124,17 @@ def _curve(context: Context, prompts: Sequence[Prompt], written: list[Texts],
 
 def _proxy_results(context: Context, prompts: Sequence[Prompt], before: Texts,
                    after: Texts) -> dict[str, float]:
-    """Return how often the vote prefers the tutor after alignment, equal texts one half."""
+    """Return how often the vote prefers the tutor after alignment, equal texts one half.
+
+    Pairs that are too long for the selectors are left out.
+    """
     pairs = _against(prompts, after, before)
-    wins = vote(_judged(context, pairs)).first_wins.astype(float)
+    voted = vote(_judged(context, pairs))
+    wins = np.where(np.isnan(voted.log_odds), np.nan, voted.first_wins.astype(float))
     wins[[pair.first == pair.second for pair in pairs]] = 0.5
-    of_prompt = wins.reshape(len(prompts), -1).mean(axis=1)
-    return _with_interval(context, "policy.proxy_win_rate", of_prompt)
+    by_prompt = wins.reshape(len(prompts), -1)
+    known = by_prompt[~np.isnan(by_prompt).all(axis=1)]
+    return _with_interval(context, "policy.proxy_win_rate", np.nanmean(known, axis=1))
 
 
 def _true_results(context: Context, prompts: Sequence[Prompt], before: Texts, after: Texts,
@@ -145,10 +152,14 @@ def _true_results(context: Context, prompts: Sequence[Prompt], before: Texts, af
 
 
 def _with_interval(context: Context, name: str, values: np.ndarray) -> dict[str, float]:
+    if not len(values):
+        return {}
     settings = context.config.evaluate
     low, high = mean_interval(values.tolist(), settings.level, settings.resamples,
                               context.config.run.seed)
-    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+    bounds = {f"{name}_low": low, f"{name}_high": high}
+    return {name: float(values.mean()),
+            **{key: bound for key, bound in bounds.items() if math.isfinite(bound)}}
 
 
 def _label_accuracy(context: Context, truth: Truth) -> float:

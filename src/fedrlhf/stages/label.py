@@ -134,12 +134,13 @@ def _judge(context: Context, folder: Path, pairs: Sequence[CompletionPair]) -> n
 def _summarise(context: Context, folder: Path, written: Sequence[tuple[Prompt, list[str]]],
                judged: int, kept: int, log_odds: np.ndarray) -> None:
     of_selector = np.sign(np.nan_to_num(log_odds.mean(axis=2)))
+    fits = ~np.isnan(log_odds).any(axis=(0, 2))
     summary = {
         "instructions": len(written), "completions": sum(len(c) for _, c in written),
         "distinct_completions": sum(len(set(c)) for _, c in written),
         "judged_pairs": judged, "pairs": kept,
-        "does_not_fit": int(np.isnan(log_odds).any(axis=(0, 2)).sum()),
-        "unanimous": float((np.abs(of_selector.sum(axis=0)) == len(log_odds)).mean()),
+        "does_not_fit": int((~fits).sum()),
+        "unanimous": float((np.abs(of_selector.sum(axis=0)) == len(log_odds))[fits].mean()),
         "position_bias": float(np.mean(np.abs(position_bias(log_odds))))}
     write_json(folder / SUMMARY, summary)
     context.metrics.rewind("label", -1)

@@ -1,16 +1,16 @@
 """The stages of a run in order, each skipped where it is done with the same settings."""
 
-import os
 import shutil
 import time
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from fedrlhf.config import as_dict, differences
+from fedrlhf.config import as_dict, build, differences
 from fedrlhf.errors import ConfigError, UserError
 from fedrlhf.files import read_json, write_json
-from fedrlhf.models.runtime import prepare_process
+from fedrlhf.models.runtime import all_cores, prepare_process
+from fedrlhf.selectors.templates import template
 from fedrlhf.stages.context import Context, Stage
 from fedrlhf.tracking.run_directory import digest, file_digest
 
@@ -28,12 +28,13 @@ def stages() -> dict[str, Stage]:
     return {stage.name: stage for stage in (
         Stage("partition", partition.run, ("data", "partition", "run.seed")),
         Stage("select", select.run,
-              ("selector", "objective", "strategy", "select", "faults", "runtime.autocast"),
+              ("selector", "objective", "strategy", "select", "faults", "runtime.autocast",
+               "run.seed"),
               after=("partition",), needs_clients=True),
         Stage("label", label.run, ("tutor.model", "label"), after=("select",)),
         Stage("align", align, ("tutor", "align"), after=("label",)),
         Stage("evaluate", evaluate.run, ("evaluate",), after=("select", "align"),
-              needs_clients=True),
+              optional=("align",), needs_clients=True),
     )}
 
 
@@ -41,12 +42,28 @@ def run_stages(context: Context, names: list[str]) -> None:
     """Run the named stages in order.
 
     Raises:
-        UserError: A stage is done with other settings, and `run.redo_changed` is not set.
+        UserError: A stage is done with other settings, and `run.redo_changed` is not set; or it
+            needs an earlier stage that is neither named nor done.
     """
     every = stages()
-    check_instructions(context, names)
     for name in (name for name in every if name in names):
+        if name == "select":
+            check_instructions(context, names)
         _run_stage(context, every[name], every)
+
+
+def check(context: Context, names: list[str]) -> None:
+    """Refuse what would fail later, before anything in the run's folder is touched.
+
+    Raises:
+        UserError: A stage was made with other settings, or a component refuses its arguments.
+    """
+    every = stages()
+    for name in (name for name in every if name in names):
+        _refuse_changed(context, every[name], _inputs(context, every[name], every))
+    build(context.config.objective, "objective", context.config.trust)
+    template(context.config.selector.template)
+    assert context.strategy is not None  # built by looking at it
 
 
 def check_instructions(context: Context, names: list[str]) -> None:
@@ -61,28 +78,53 @@ def check_instructions(context: Context, names: list[str]) -> None:
             "to a JSON-lines file of prompts, or run.stages=[partition,select,evaluate]")
 
 
-def missing_stages(context: Context, names: list[str]) -> list[str]:
-    """Return which of the named stages are not done yet with the present settings."""
-    every = stages()
-    return [name for name in every
-            if name in names
-            and not _is_done(context, name, _inputs(context, every[name], every)["digest"])]
-
-
 def _run_stage(context: Context, stage: Stage, every: dict[str, Stage]) -> None:
     inputs = _inputs(context, stage, every)
     mark = context.run.path / stage.name / MARK
     if _is_done(context, stage.name, inputs["digest"]):
         context.progress.message(f"{stage.name}: done before")
         return
+    _require_earlier(context, stage, every)
     before = _earlier_attempt(context, stage, inputs)
     write_json(mark, {"status": "running", **inputs, "seconds": before})
     started = time.perf_counter()
-    prepare_process(threads=_all_cores())
-    stage.run(context)
-    seconds = before + time.perf_counter() - started
-    write_json(mark, {"status": "done", **inputs, "seconds": seconds})
+    prepare_process(threads=all_cores())
+    status = "running"
+    try:
+        stage.run(context)
+        status = "done"
+    finally:
+        seconds = before + time.perf_counter() - started
+        write_json(mark, {"status": status, **inputs, "seconds": seconds})
     context.progress.message(f"{stage.name}: {seconds:.0f} s")
+
+
+def _require_earlier(context: Context, stage: Stage, every: dict[str, Stage]) -> None:
+    """Refuse to build on an earlier stage that is missing or was made with other settings."""
+    for name in stage.after:
+        folder = context.run.path / name
+        if (folder / MARK).exists():
+            fits = _is_done(context, name, _inputs(context, every[name], every)["digest"])
+        else:  # a deployment brings its own partition; the tutor need not be aligned
+            fits = folder.exists() or name in stage.optional
+        if not fits:
+            raise UserError(f"{stage.name} needs {name}, which this run has not made with these "
+                            f"settings; name it in run.stages as well (now "
+                            f"{','.join(context.config.run.stages)}), if it changed with "
+                            "run.redo_changed=true")
+
+
+def _refuse_changed(context: Context, stage: Stage, inputs: dict[str, Any]) -> None:
+    mark = context.run.path / stage.name / MARK
+    if context.config.run.redo_changed or not mark.exists():
+        return
+    old = read_json(mark)
+    if old["digest"] != inputs["digest"]:
+        changed = differences(old["settings"], inputs["settings"]) or ["an earlier stage's result"]
+        raise UserError(
+            f"{context.run.path} holds the stage {stage.name} made with other settings: "
+            f"{'; '.join(changed)}. Choose another run.dir, or set run.redo_changed=true to make "
+            f"{stage.name} and what depends on it again")
 
 
 def _earlier_attempt(context: Context, stage: Stage, inputs: dict[str, Any]) -> float:
@@ -90,18 +132,13 @@ def _earlier_attempt(context: Context, stage: Stage, inputs: dict[str, Any]) -> 
 
     Another attempt's files are removed if the user allowed it.
     """
+    _refuse_changed(context, stage, inputs)
     mark = context.run.path / stage.name / MARK
     if not mark.exists():
         return 0.0
     old = read_json(mark)
     if old["digest"] == inputs["digest"]:
         return float(old["seconds"])
-    changed = differences(old["settings"], inputs["settings"]) or ["an earlier stage's result"]
-    if not context.config.run.redo_changed:
-        raise UserError(
-            f"{context.run.path} holds the stage {stage.name} made with other settings: "
-            f"{'; '.join(changed)}. Choose another run.dir, or set run.redo_changed=true to make "
-            f"{stage.name} and what depends on it again")
     shutil.rmtree(mark.parent)
     context.metrics.rewind(stage.name, -1)
     return 0.0
@@ -117,7 +154,7 @@ def _inputs(context: Context, stage: Stage, every: dict[str, Stage]) -> dict[str
     upstream = [_inputs(context, every[name], every)["digest"] for name in stage.after
                 if name in context.config.run.stages or (context.run.path / name / MARK).exists()]
     if context.given_strategy is not None and "strategy" in settings:
-        settings["strategy"] = {"_target_": type(context.given_strategy).__qualname__}
+        settings["strategy"] = context.given_settings
     return {"settings": settings, "digest": digest([settings, upstream])}
 
 
@@ -136,7 +173,3 @@ def _is_done(context: Context, name: str, wanted: str) -> bool:
         return False
     old = read_json(mark)
     return bool(old["status"] == "done" and old["digest"] == wanted)
-
-
-def _all_cores() -> int:
-    return len(os.sched_getaffinity(0))

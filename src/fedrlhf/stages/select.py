@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fedrlhf.errors import ConfigError
+from fedrlhf.errors import ConfigError, RunFailed
 from fedrlhf.federation.checkpoint import load_checkpoint, save_checkpoint
 from fedrlhf.federation.client_grid import ClientGrid
 from fedrlhf.federation.messages import from_arrays, to_arrays
@@ -40,6 +40,9 @@ def run(context: Context) -> None:
             _record(context, folder, record, grid)
             save_checkpoint(folder / CHECKPOINT, progress, context.strategy, grid)
             task.advance(note=_note(record))
+    if progress.bad_rounds >= settings.rounds:
+        raise RunFailed("no round had enough good replies, so the selectors are untrained; "
+                        f"{folder / ROUNDS} holds the reasons")
     place = getattr(context.strategy, "place_clients", None)
     if place is not None:
         place(progress.arrays, grid)
@@ -66,7 +69,12 @@ def _check(context: Context, grid: ClientGrid) -> None:
 
 def _resume(context: Context, folder: Path, slot: AdapterSlot, grid: ClientGrid) -> Progress:
     if (folder / CHECKPOINT).exists():
-        return load_checkpoint(folder / CHECKPOINT, context.strategy, grid)
+        progress = load_checkpoint(folder / CHECKPOINT, context.strategy, grid)
+        if progress.bad_rounds >= context.config.select.screen.patience:
+            # The last attempt gave up after these rounds, which changed no adapter: try them again.
+            progress.server_round -= progress.bad_rounds
+            progress.bad_rounds = 0
+        return progress
     count = getattr(context.strategy, "count", lambda clients: 1)(len(grid.clients))
     seed = context.config.run.seed
     return Progress(to_arrays({u: slot.initial(seed_for(seed, "selector", u))

@@ -59,6 +59,12 @@ class ProgressReport:
         for sink in self.sinks:
             sink({"time": time.time(), **event})
 
+    def close(self) -> None:
+        """Let every sink that keeps something open give it back."""
+        for sink in self.sinks:
+            if close := getattr(sink, "close", None):
+                close()
+
     def message(self, text: str) -> None:
         """Show a line."""
         self.emit({"kind": "message", "text": text})
@@ -138,7 +144,7 @@ class Terminal:
                               note=event["note"])
 
     def close(self) -> None:
-        """Leave the bars as they stand."""
+        """Leave the bars as they stand and give the cursor back."""
         self._bars.stop()
 
 

@@ -24,6 +24,7 @@ PACKAGES = ("fedrlhf", "flwr", "torch", "transformers", "peft", "trl", "datasets
 MANIFEST, CONFIG, METRICS, RESULTS, REPORT, EVENTS = (
     "manifest.json", "config.yaml", "metrics.jsonl", "results.json", "report.html", "events.jsonl")
 
+LOCK, LAUNCHER_LOCK = ".lock", ".launcher.lock"
 _ARTIFACTS = (CONFIG, "partition/population.json", "select/selector_*/adapter_model.safetensors",
               "label/pairs.parquet", "align/policy/adapter_model.safetensors")
 
@@ -46,14 +47,17 @@ class RunDirectory:
         return folder
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, name: str = LOCK) -> Iterator[None]:
         """Keep other processes out of the run while the block works on it.
+
+        Args:
+            name: The lock's file: that of the process at work, or of the one that launches it.
 
         Raises:
             UserError: Another process works on this run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
+        with (self.path / name).open("a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -21,7 +21,8 @@ class WandbTracker:
             project=settings.project, entity=settings.entity, mode=settings.wandb,  # type: ignore[arg-type]
             name=folder.name, id=hashlib.sha256(str(folder).encode()).hexdigest()[:16],
             resume="allow", dir=str(folder), config=config,
-            settings=wandb.Settings(silent=True, console="off"))
+            settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True,
+                                    x_disable_meta=True, x_disable_stats=True))
         self._axes: set[str] = set()
 
     def log(self, stage: str, step: int, values: Mapping[str, float]) -> None:
