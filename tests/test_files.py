@@ -93,7 +93,7 @@ def test_a_kill_leaves_a_whole_file(tmp_path: Path) -> None:
 
 
 def test_a_replaced_folders_files_are_readable_as_the_umask_says(tmp_path: Path) -> None:
-    """What a library wrote for its owner alone (0600) gets the usual rights: 0666 & ~umask, as a plain file has."""
+    """Rights of 0600, as safetensors leaves them, become the usual ones: 0666 & ~umask."""
     with replaced_folder(tmp_path / "made") as folder:
         (folder / "weights").write_bytes(b"x")
         (folder / "weights").chmod(0o600)
