@@ -18,11 +18,15 @@ FLOWER = "runtime.engine=flower"
 
 
 def test_both_engines_give_the_same_bits(small_run: Path, tmp_path: Path) -> None:
-    """Selectors, pairs and policy of `fedrlhf run` equal those of the local engine."""
+    """Selectors, pairs, policy, bytes and results of `fedrlhf run` equal the local engine's."""
     run = tmp_path / "run"
     code, text = finish(start(small(run, FLOWER)))
     assert code == 0, text
     assert adapter_hashes(run) == adapter_hashes(small_run)
+    results, expected = (json.loads((folder / "results.json").read_text())
+                         for folder in (run, small_run))
+    assert {k: v for k, v in results.items() if not k.startswith("seconds")} == {
+        k: v for k, v in expected.items() if not k.startswith("seconds")}
     assert "report:" in text
     assert "Traceback" not in text
     assert not (run / ".flower").exists()

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from small_runs import adapter_hashes, small
 
 import fedrlhf
-from fedrlhf.errors import UserError
+from fedrlhf.errors import RunFailed, UserError
 
 pytestmark = pytest.mark.slow
 
@@ -126,7 +126,36 @@ def test_changed_settings_are_refused_by_name(small_run: Path, tmp_path: Path) -
     shutil.copytree(small_run, copy)
     with pytest.raises(UserError, match=r"select\.rounds: 5 -> 6.*run\.redo_changed=true"):
         fedrlhf.run(small(copy, "select.rounds=6"))
-    assert adapter_hashes(copy) == adapter_hashes(small_run)
+    for name in (*adapter_hashes(small_run), "config.yaml", "manifest.json", "metrics.jsonl"):
+        assert (copy / name).read_bytes() == (small_run / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("stage", ["label", "evaluate"])
+def test_a_stage_without_what_it_builds_on(stage: str, tmp_path: Path) -> None:
+    """Labelling or evaluating selectors that were never trained: said in one sentence."""
+    with pytest.raises(UserError, match=f"{stage} needs select"):
+        fedrlhf.run(small(tmp_path / "run", f"run.stages=[{stage}]"))
+
+
+def test_another_strategy_object_is_another_setting(tmp_path: Path) -> None:
+    """FedBis objects that differ in an argument: the second does not pass for the first."""
+    from fedrlhf.federation.strategies import FedBis
+
+    few = [word for word in small(tmp_path / "run", "run.stages=[partition,select]",
+                                  "select.rounds=1") if not word.startswith("strategy.")]
+    fedrlhf.run(few, strategy=FedBis())
+    fedrlhf.run(few, strategy=FedBis())
+    with pytest.raises(UserError, match=r"normalised: True -> False"):
+        fedrlhf.run(few, strategy=FedBis(normalised=False))
+
+
+def test_a_failed_run_fails_again(tmp_path: Path) -> None:
+    """With every client failing no repetition ever ends in selectors that nobody trained."""
+    broken = small(tmp_path / "run", *(f"+faults.student_00{n}=raise" for n in range(4)))
+    for _ in range(3):
+        with pytest.raises(RunFailed, match="told to fail"):
+            fedrlhf.run(broken)
+    assert not (tmp_path / "run" / "select" / "selector_0").exists()
 
 
 def test_redo_changed_makes_later_stages_again(small_run: Path, tmp_path: Path) -> None:
