@@ -1,6 +1,6 @@
 """The results on the console."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -8,12 +8,12 @@ from rich.table import Table
 
 from fedrlhf.report.artifacts import Artifacts, read_artifacts
 from fedrlhf.report.seeds import Family, families
-from fedrlhf.report.table import ROWS, read_results, show, show_spread
+from fedrlhf.report.table import ROWS, Row, read_results, show, show_spread
 from fedrlhf.tracking.run_directory import REPORT, RunDirectory
 
-_OVER_SEEDS = ("selector.agreement", "selector.agreement_own", "selector.agreement_oracle",
-               "selector.agreement_length_rule", "grouping.ari", "policy.utility_gain",
-               "bytes.up")
+_OVER_SEEDS = {"selector.agreement": "vote", "selector.agreement_own": "own selector",
+               "selector.agreement_oracle": "oracle", "selector.agreement_length_rule": "length rule",
+               "grouping.ari": "Rand index", "policy.utility_gain": "utility gain"}
 
 
 def print_results(run: RunDirectory, page: Path | None = None) -> None:
@@ -61,12 +61,16 @@ def _side_by_side(runs: Sequence[Artifacts]) -> Table:
 
 def _over_seeds(runs: Sequence[Artifacts], groups: Sequence[Family]) -> Table:
     rows = [row for row in ROWS if row.name in _OVER_SEEDS]
-    table = Table(box=None, padding=(0, 2, 0, 0), title="mean [lowest, highest]",
-                  title_justify="left")
-    for heading in ("", "runs", *(row.label.removeprefix("… ") for row in rows)):
+    table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left",
+                  title="held-out agreement, groups and gain: mean [lowest, highest]")
+    for heading in ("", "runs", *(_OVER_SEEDS[row.name] for row in rows)):
         table.add_column(heading, justify="left" if not heading else "right")
     for family in groups:
         every = [runs[place].results for place in family.members]
         table.add_row(family.label, str(len(every)),
-                      *(show_spread(row, every) or show(row, every[0]) for row in rows))
+                      *(show_spread(row, every) or _value(row, every[0]) for row in rows))
     return table
+
+
+def _value(row: Row, results: Mapping[str, float]) -> str:
+    return row.form.format(results[row.name]) if row.name in results else ""
