@@ -12,7 +12,8 @@ from fedrlhf.report.table import ROWS, Row, read_results, show, show_spread
 from fedrlhf.tracking.run_directory import REPORT, RunDirectory
 
 _OVER_SEEDS = {"selector.agreement": "vote", "selector.agreement_own": "own selector",
-               "selector.agreement_oracle": "oracle", "selector.agreement_length_rule": "length rule",
+               "selector.agreement_oracle": "oracle",
+               "selector.agreement_length_rule": "length rule",
                "grouping.ari": "Rand index", "policy.utility_gain": "utility gain"}
 
 
@@ -64,7 +65,7 @@ def _over_seeds(runs: Sequence[Artifacts], groups: Sequence[Family]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left",
                   title="held-out agreement, groups and gain: mean [lowest, highest]")
     for heading in ("", "runs", *(_OVER_SEEDS[row.name] for row in rows)):
-        table.add_column(heading, justify="left" if not heading else "right")
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
     for family in groups:
         every = [runs[place].results for place in family.members]
         table.add_row(family.label, str(len(every)),
