@@ -86,7 +86,7 @@ def _follow(run: RunDirectory, link: SuperLink, run_id: str, attempts: int, even
         started = manifest.get("attempts", 0) > attempts
         if started and manifest["status"] != "running":
             break
-        if started and not psutil.pid_exists(manifest["pid"]):
+        if started and not _works(manifest["pid"]):
             raise RunFailed(f"the run's process ended without a word (killed, or out of memory); "
                             f"the same command continues it. Flower's log: {run.path / LOG}")
         if not started and time.monotonic() - asked > _PATIENCE:
@@ -108,8 +108,16 @@ def _follow(run: RunDirectory, link: SuperLink, run_id: str, attempts: int, even
 def _wait_for_end(pid: int) -> None:
     """Wait until the report is written and Flower has ended the ServerApp."""
     deadline = time.monotonic() + _ENDING
-    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+    while _works(pid) and time.monotonic() < deadline:
         time.sleep(_POLL)
+
+
+def _works(pid: int) -> bool:
+    """Say whether a process still runs; one that ended stays listed until its parent looks."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def enter_launcher_folder() -> None:
@@ -120,6 +128,6 @@ def enter_launcher_folder() -> None:
 
 def watch_launcher(pid: int) -> None:
     """End this process as soon as the launcher is gone, however it went."""
-    while psutil.pid_exists(pid):
+    while _works(pid):
         time.sleep(1.0)
     os._exit(1)
