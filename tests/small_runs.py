@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,9 +31,15 @@ def adapter_hashes(run: Path) -> dict[str, str]:
 
 def start(overrides: list[str], folder: Path | None = None) -> "subprocess.Popen[str]":
     """Start `fedrlhf run` as a process of its own, in a working directory."""
-    return subprocess.Popen([sys.executable, "-m", "fedrlhf.cli", "run", *overrides],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-                            env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})
+    return subprocess.Popen(
+        [sys.executable, "-m", "fedrlhf.cli", "run", *overrides], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, cwd=folder,
+        env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}, preexec_fn=_hear_interrupts)
+
+
+def _hear_interrupts() -> None:
+    """Undo that a shell lets the children of a background job ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: "subprocess.Popen[str]", timeout: float = 400) -> tuple[int, str]:
