@@ -238,7 +238,7 @@ def test_nothing_to_train_on(configured: Callable[..., schema.Config],
 
 def test_a_loss_that_is_no_number_stops(configured: Callable[..., schema.Config]) -> None:
     """The message names the key to lower and its value."""
-    config = configured()
+    config = configured("objective.learning_rate=0.002")
     with pytest.raises(RunFailed, match=r"became nan; lower objective.learning_rate \(now 0.002\)"):
         train(config, pairs(), np.full_like(start(config), np.inf))
 
