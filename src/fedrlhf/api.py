@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from flwr.serverapp.strategy import Strategy
 
-from fedrlhf.config import load, schema, split_overrides
+from fedrlhf.config import load, schema, split_overrides, text_override
 from fedrlhf.tracking.progress import ProgressReport, console_sink
 from fedrlhf.tracking.run_directory import LAUNCHER_LOCK, RunDirectory
 
@@ -30,7 +30,8 @@ def run(overrides: str | Sequence[str] = "", *, strategy: Strategy | None = None
         words.append("runtime.engine=local")
         config = load(words)
     run_directory = RunDirectory.at(config.run.dir)
-    words.append(f"run.dir={run_directory.path}")  # whatever folder other processes work in
+    # Absolute, whatever folder the other processes work in.
+    words.append(text_override("run.dir", str(run_directory.path)))
     config = load(words)
     shown = progress or ProgressReport(console_sink())
     try:

@@ -53,7 +53,8 @@ def execute(config: schema.Config, overrides: Sequence[str], grid: Grid | None,
         strategy: A strategy object instead of the configured one.
 
     Raises:
-        UserError: Something the user can mend; the manifest holds the message as well.
+        UserError: Something the user can mend. Once a stage has begun, the manifest holds the
+            message as well.
     """
     quiet_libraries()
     quiet_flower()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedrlhf.config import as_dict, build, differences, load, split_overrides
+from fedrlhf.config import as_dict, build, differences, load, split_overrides, text_override
 from fedrlhf.config.load import config_folder
 from fedrlhf.errors import ConfigError
 
@@ -124,6 +124,16 @@ def test_override_string_and_list_are_equal() -> None:
     assert load(text) == load(words)
     assert load(text).selector.letters == [" A", " C"]
     assert load(text).run.dir == "runs/a b"
+
+
+@pytest.mark.parametrize("place", [
+    "/a/b-c_1.d", "/My Runs/x", "/Runs (1)/x", "/a,b=c", "/it's", '/say "so"', "/back\\slash\\",
+    "/a${b}c", "/ä/日本", "/[x]{y}", '/ends\\"'])
+def test_any_folder_can_be_a_value(place: str) -> None:
+    """A run's folder is passed on as an override, whatever characters its path has."""
+    words = [text_override("run.dir", place)]
+    assert load(words).run.dir == place
+    assert load(shlex.join(words)).run.dir == place
 
 
 def test_loading_twice_gives_independent_configurations() -> None:

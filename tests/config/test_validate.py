@@ -1,8 +1,11 @@
 """Values that no stage could work with: each is refused by key and value."""
 
-import pytest
+from functools import reduce
 
-from fedrlhf.config import load
+import pytest
+import yaml
+
+from fedrlhf.config import as_dict, load, split_overrides
 from fedrlhf.errors import ConfigError
 
 REFUSED = [
@@ -64,5 +67,9 @@ def test_refused_values(override: str, key: str, value: str) -> None:
     "+faults.student_1=exit", "'run.stages=[]'", "selector.max_tokens=16",
     "select.screen.max_failures=0", "partition.clients=null"])
 def test_accepted_values(override: str) -> None:
-    """The ends of the allowed ranges, and null where a value is optional."""
-    load(override)
+    """The ends of the allowed ranges, and null where a value is optional: each value arrives."""
+    config = as_dict(load(override))
+    for word in split_overrides(override):
+        key, _, value = word.lstrip("+").partition("=")
+        found = reduce(lambda node, part: node[part], key.split("."), config)
+        assert found == yaml.safe_load(value)

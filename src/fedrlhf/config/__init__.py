@@ -1,6 +1,6 @@
 """Configuration: the schema, its composition from ``conf/`` and the command line, its checks."""
 
 from fedrlhf.config.component import build
-from fedrlhf.config.load import as_dict, differences, load, split_overrides
+from fedrlhf.config.load import as_dict, differences, load, split_overrides, text_override
 
-__all__ = ["as_dict", "build", "differences", "load", "split_overrides"]
+__all__ = ["as_dict", "build", "differences", "load", "split_overrides", "text_override"]

@@ -66,6 +66,15 @@ def split_overrides(overrides: str | Sequence[str]) -> list[str]:
         raise ConfigError(f"the overrides {overrides!r} cannot be split: {error}") from None
 
 
+def text_override(key: str, value: str) -> str:
+    """Return the override that sets a key to a text, whatever characters the text has."""
+    if re.fullmatch(r"[\w/.+ -]*", value, re.ASCII):
+        return f"{key}={value}"
+    # Hydra's quoting: a backslash counts as itself unless a quote follows it.
+    quoted = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + (r'\"' if m[2] else ""), value)
+    return f'{key}="{quoted}"'.replace("${", r"\${")
+
+
 def as_dict(config: schema.Config) -> dict[str, Any]:
     """Return the configuration as plain dictionaries, lists and numbers."""
     return {name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -37,7 +37,7 @@ def portable_overrides(artifacts: Artifacts) -> list[str]:
     if not places:
         return words
     default = Path("runs") / str(artifacts.setting("run.name") or "")
-    if len(places) > 1 or Path(places[0].partition("=")[2]).parts[-2:] == default.parts:
+    if len(places) > 1 or Path(places[0].partition("=")[2].strip('"')).parts[-2:] == default.parts:
         last = len(words) - 1 - words[::-1].index(places[-1])
         return words[:last] + words[last + 1:]
     return words
