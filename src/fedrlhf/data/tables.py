@@ -1,0 +1,66 @@
+"""Data sets in their published form: on the hub at a revision, or a local copy of their files."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from fedrlhf.data.lines import Made, Row, read_rows
+from fedrlhf.errors import DataError
+
+_BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv",
+             ".arrow": "arrow"}
+_COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
+
+
+def read_table(path: str, parse: Callable[[Row], Made], *, revision: str | None, split: str,
+               subset: str | None = None, limit: int | None = None) -> list[Made]:
+    """Parse the rows of one split of a data set; bad rows are reported by number.
+
+    No code of a data set is executed: `datasets` reads data files and nothing else.
+
+    Args:
+        path: A file (json, jsonl, parquet, csv, arrow, also compressed), a folder laid out as on
+            the hub, or a name on the hub.
+        parse: Makes something of a row or raises BadRow.
+        revision: Commit, tag or branch on the hub; None for local files.
+        split: The split to read; a single file is read whatever it is called.
+        subset: Which of the data set's configurations, where it has several.
+        limit: Read at most so many rows; None: all.
+
+    Raises:
+        DataError: Nothing can be read there, there is no such split, or rows are bad.
+    """
+    rows = _rows(path, revision, split, subset)
+    return read_rows(Path(path), enumerate(islice(rows, limit), 1), parse)
+
+
+def _rows(path: str, revision: str | None, split: str, subset: str | None) -> Iterator[Row]:
+    from datasets import load_dataset  # takes seconds to import
+
+    local = Path(path).expanduser()
+    if local.exists() and revision is not None:
+        raise DataError(f"data.revision={revision} names a version on the hub, but {path} is a "
+                        "local path; leave the revision out")
+    options: dict[str, Any] = {"split": split, "revision": revision, "streaming": True}
+    try:
+        if local.is_file():
+            found: Iterable[Row] = load_dataset(
+                _builder(local), data_files=str(local), split="train", streaming=True)
+        else:
+            found = load_dataset(str(local) if local.exists() else path, subset, **options)
+    except (OSError, ValueError) as error:
+        place = "cannot be read" if local.exists() else (
+            f"is neither here (from {Path.cwd()}) nor can it be loaded from the hub")
+        raise DataError(f"{path} {place} (revision {revision}, subset {subset}, split {split}): "
+                        f"{' '.join(str(error).split())}") from error
+    return iter(found)
+
+
+def _builder(file: Path) -> str:
+    """Return the reader for a file's ending."""
+    ending = next((s for s in reversed(file.suffixes) if s not in _COMPRESSED), "")
+    if ending not in _BUILDERS:
+        raise DataError(f"{file} ends in {ending or 'nothing'}; a data file must be one of "
+                        f"{', '.join(_BUILDERS)}")
+    return _BUILDERS[ending]
