@@ -146,10 +146,10 @@ class Selector:
 
 
 @dataclass
-class Choice:
-    """A client's local training of a selector: cross-entropy over the two letters."""
+class LocalTraining:
+    """A client's local steps in a round."""
 
-    _target_: str = "fedrlhf.objectives.choice.Choice"
+    _target_: str = MISSING
     optimizer: str = "adamw"  # adamw | sgd | rmsprop
     learning_rate: float = 4e-3
     betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
@@ -157,7 +157,41 @@ class Choice:
     max_grad_norm: float = 1.0
     local_steps: int | None = 10  # optimiser steps in a round; null: local_epochs decides
     local_epochs: int = 1
-    batch_size: int = 8  # pairs in a step, each seen in both orders
+    batch_size: int = 8  # pairs in a step
+
+
+@dataclass
+class Choice(LocalTraining):
+    """The binary selector: cross-entropy over the two letters, each pair in both orders."""
+
+    _target_: str = "fedrlhf.objectives.choice.Choice"
+
+
+@dataclass
+class Reward(LocalTraining):
+    """The scalar reward model: Bradley-Terry; selector.template and letters play no part."""
+
+    _target_: str = "fedrlhf.objectives.reward.Reward"
+
+
+@dataclass
+class LocalDpo(LocalTraining):
+    """DPO of the policy on the client's own pairs (stage rlhf): FedDPO."""
+
+    _target_: str = "fedrlhf.objectives.dpo.Dpo"
+    optimizer: str = "rmsprop"
+    learning_rate: float = 5e-4
+    beta: float = 0.1
+    max_length: int = 1024  # tokens of a prompt and a completion
+
+
+@dataclass
+class LocalSft(LocalTraining):
+    """Fine-tuning of the policy on the client's preferred answers (stage rlhf)."""
+
+    _target_: str = "fedrlhf.objectives.sft.Sft"
+    learning_rate: float = 1e-3
+    max_length: int = 1024
 
 
 # ---------------------------------------------------------------------------------- strategies

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.utils import ModulesToSaveWrapper
 from safetensors.numpy import load_file
 from torch import nn
 
 from fedrlhf.config.schema import Adapter
 from fedrlhf.errors import ConfigError, UserError
-from fedrlhf.models.load import Base
+from fedrlhf.models.load import SCORE, Base
 from fedrlhf.models.runtime import seeded
 
 NAME = "default"  # TRL accepts no other name
@@ -62,7 +63,7 @@ class AdapterSlot:
             _freeze_a(self.model)
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         self.parameters: list[nn.Parameter] = [parameter for _, parameter in named]
-        self.layout = Layout(tuple(name.replace(f".{NAME}.", ".") for name, _ in named),
+        self.layout = Layout(tuple(_saved_name(name) for name, _ in named),
                              tuple(tuple(parameter.shape) for _, parameter in named))
 
     def read(self) -> np.ndarray:
@@ -91,12 +92,18 @@ class AdapterSlot:
                 module.eval()
 
     def initial(self, seed: int) -> np.ndarray:
-        """Return a fresh adapter (B = 0, so that the base model is unchanged)."""
+        """Return a fresh adapter: B = 0, so that the base model is unchanged.
+
+        A scalar head is drawn from N(0, 1/(D + 1)^2) for D inputs (Stiennon et al., 2020).
+        """
         kept = self.read()
         with seeded(seed):
             for module in self.model.modules():
                 if hasattr(module, "reset_lora_parameters") and self.spec.kind != "ffa":
                     module.reset_lora_parameters(NAME, True)  # type: ignore[operator]
+                elif isinstance(module, ModulesToSaveWrapper):
+                    head = module.modules_to_save[NAME].weight
+                    nn.init.normal_(head, std=1 / (head.shape[1] + 1))  # type: ignore[arg-type, operator, index]
         fresh = self.read() if self.spec.kind != "ffa" else np.zeros_like(kept)
         self.write(kept)
         return fresh
@@ -158,13 +165,18 @@ def lora_config(base: Base, spec: Adapter) -> LoraConfig:
         top = list(range(depth - spec.layers, depth))
     return LoraConfig(r=spec.rank, lora_alpha=spec.alpha, lora_dropout=spec.dropout,
                       target_modules=sorted(wanted), layers_to_transform=top,
-                      task_type="CAUSAL_LM")
+                      task_type="SEQ_CLS" if base.head == SCORE else "CAUSAL_LM")
 
 
 def _linear_names(base: Base) -> list[str]:
-    head = base.model.get_output_embeddings()
+    head = base.model.score if base.head == SCORE else base.model.get_output_embeddings()
     return sorted({name.rpartition(".")[2] for name, module in base.model.named_modules()
                    if isinstance(module, nn.Linear) and module is not head})
+
+
+def _saved_name(name: str) -> str:
+    """Return a parameter's name as PEFT saves it."""
+    return name.replace(f".modules_to_save.{NAME}.", ".").replace(f".{NAME}.", ".")
 
 
 def _freeze_a(model: PeftModel) -> None:

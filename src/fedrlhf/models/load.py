@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedModel,
@@ -19,18 +20,21 @@ from fedrlhf.config.schema import Model
 from fedrlhf.errors import ConfigError
 
 EMBEDDED = ("tiny_tutor",)
+LANGUAGE, SCORE = "language", "score"  # what a model ends in
 
 
 @dataclass(eq=False)
 class Base:
     """A frozen model in evaluation mode and its tokenizer.
 
-    ``attached`` is the adapter that acts on the model at present (models/adapters.py).
+    ``attached`` is the adapter that acts on the model at present (models/adapters.py). With the
+    head ``score`` the model ends in one number for each token instead of the next token's logits.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     spec: Model
+    head: str = LANGUAGE
     attached: Any = None
 
     @property
@@ -40,9 +44,9 @@ class Base:
 
 
 @lru_cache(maxsize=2)
-def shared_base(spec: Model) -> Base:
+def shared_base(spec: Model, head: str = LANGUAGE) -> Base:
     """Return the process's one copy of a base model; all adapters act on it."""
-    return load_base(spec)
+    return load_base(spec, head)
 
 
 def release_bases() -> None:
@@ -50,8 +54,13 @@ def release_bases() -> None:
     shared_base.cache_clear()
 
 
-def load_base(spec: Model) -> Base:
+def load_base(spec: Model, head: str = LANGUAGE) -> Base:
     """Load a model and its tokenizer from the package, a folder or the hub.
+
+    Args:
+        spec: What to load and how.
+        head: ``language`` for a causal LM, ``score`` for the same with a new scalar head, whose
+            values an adapter brings.
 
     Raises:
         ConfigError: The model cannot be found or needs a package that is missing.
@@ -61,8 +70,9 @@ def load_base(spec: Model) -> Base:
                                "trust_remote_code": spec.trust_remote_code}
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
-        model = AutoModelForCausalLM.from_pretrained(
-            place, dtype=getattr(torch, spec.dtype), attn_implementation=spec.attention,
+        kind, own = _HEADS[head]
+        model = kind.from_pretrained(
+            place, **own, dtype=getattr(torch, spec.dtype), attn_implementation=spec.attention,
             quantization_config=_quantization(spec), use_safetensors=True, **options)
     except (OSError, ImportError, ValueError) as error:
         raise ConfigError(f"model {spec.path!r} cannot be loaded: {_summary(error)}") from error
@@ -71,7 +81,12 @@ def load_base(spec: Model) -> Base:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.requires_grad_(False)
-    return Base(model.eval(), tokenizer, spec)
+    return Base(model.eval(), tokenizer, spec, head)
+
+
+_HEADS: dict[str, tuple[Any, dict[str, Any]]] = {
+    LANGUAGE: (AutoModelForCausalLM, {}),
+    SCORE: (AutoModelForSequenceClassification, {"num_labels": 1})}
 
 
 def resolve(path: str) -> str:

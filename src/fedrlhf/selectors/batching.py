@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fedrlhf.models.likelihood import Written
 from fedrlhf.selectors.encode import Judgement
 
 _WINDOW = 8  # steps whose pairs are sorted together; larger windows pad less and shuffle less
@@ -31,6 +32,11 @@ def token_batches(judgements: Sequence[Judgement], budget: int) -> list[list[int
             longest = judgements[index].tokens
         batches[-1].append(index)
     return batches
+
+
+def written_batches(written: Sequence[Written], budget: int) -> list[list[int]]:
+    """Split sequences that share nothing into batches of at most `budget` padded tokens."""
+    return token_batches([Judgement((), one.prompt + one.completion) for one in written], budget)
 
 
 def training_steps(lengths: Sequence[int], batch_size: int, steps: int,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from fedrlhf.models.likelihood import rescaled
 from fedrlhf.selectors.encode import Judgement
 
 _WORTHWHILE = 0.15  # share of tokens that sharing must save to pay for its second forward pass
@@ -34,19 +35,7 @@ def letter_logits(model: PreTrainedModel, hidden_SD: Tensor, letters: tuple[int,
         logits = hidden_SD.float() @ head.weight[rows].float().T
         if getattr(head, "bias", None) is not None:
             logits = logits + head.bias[rows].float()
-    return _rescaled(model, logits)
-
-
-def _rescaled(model: PreTrainedModel, logits: Tensor) -> Tensor:
-    """Apply what some families do to their logits (Cohere, Granite, Gemma)."""
-    config = model.config.get_text_config()
-    if (scale := getattr(config, "logit_scale", None)) is not None:
-        logits = logits * scale
-    if (divisor := getattr(config, "logits_scaling", None)) is not None:
-        logits = logits / divisor
-    if (cap := getattr(config, "final_logit_softcapping", None)) is not None:
-        logits = torch.tanh(logits / cap) * cap
-    return logits
+    return rescaled(model, logits)
 
 
 def last_hidden(model: PreTrainedModel, judgements: Sequence[Judgement]) -> Tensor:

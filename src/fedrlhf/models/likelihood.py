@@ -1,0 +1,110 @@
+"""Log-probabilities of completions under a causal LM.
+
+Shapes: S sequences, N completion tokens of all sequences, T tokens, D hidden size, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from fedrlhf.models.generate import policy_prompt
+from fedrlhf.models.load import Base
+from fedrlhf.types import Prompt, Turn, as_turns
+
+_ROWS = 512  # completion tokens whose [N, V] logits exist at the same time
+
+
+@dataclass(frozen=True)
+class Written:
+    """A prompt and a completion as the policy reads and writes them, in tokens."""
+
+    prompt: tuple[int, ...]
+    completion: tuple[int, ...]
+    cut: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Length of the whole sequence."""
+        return len(self.prompt) + len(self.completion)
+
+
+def encode_written(base: Base, prompt: Prompt, completion: str, max_tokens: int) -> Written | None:
+    """Encode a prompt and a completion that ends as the model would end it.
+
+    A sequence that is too long loses the beginning of its prompt; None where the completion and
+    one token of the prompt do not fit.
+    """
+    before = policy_prompt(base, prompt)
+    tokenizer = base.tokenizer
+    special = tokenizer.chat_template is None
+    asked = tokenizer(before, add_special_tokens=special).input_ids
+    if special and asked and asked[-1] == tokenizer.eos_token_id:
+        asked = asked[:-1]
+    answer = tokenizer(_ending(base, prompt, before, completion),
+                       add_special_tokens=False).input_ids
+    excess = max(0, len(asked) + len(answer) - max_tokens)
+    if excess >= len(asked):
+        return None
+    return Written(tuple(asked[excess:]), tuple(answer), excess)
+
+
+def _ending(base: Base, prompt: Prompt, before: str, completion: str) -> str:
+    """Return the completion's text and what closes it: the template's marks or end of text."""
+    tokenizer = base.tokenizer
+    if tokenizer.chat_template is not None:
+        turns = [*as_turns(prompt), Turn(role="assistant", content=completion)]
+        whole = str(tokenizer.apply_chat_template(turns, tokenize=False))  # type: ignore[arg-type]
+        if whole.startswith(before):
+            return whole[len(before):]
+    return completion + str(tokenizer.eos_token)
+
+
+def completion_log_probs(model: PreTrainedModel, written: Sequence[Written]) -> Tensor:
+    """Return log p(completion | prompt) of each sequence in nats, shape (S,), float32.
+
+    Only hidden states that predict a completion's token meet the output head, some hundred rows
+    at a time and again in the backward pass: the [S, T, V] logits are never built.
+    """
+    device = model.device
+    lengths = [one.tokens for one in written]
+    ids_ST = torch.zeros(len(written), max(lengths), dtype=torch.long)
+    for row, one in enumerate(written):
+        ids_ST[row, :one.tokens] = torch.tensor(one.prompt + one.completion)
+    # Padding stands on the right and attention is causal: no mask is needed.
+    hidden_STD = model.get_decoder()(input_ids=ids_ST.to(device), use_cache=False).last_hidden_state
+    rows = torch.tensor([row for row, one in enumerate(written) for _ in one.completion])
+    places = torch.tensor([place for one in written
+                           for place in range(len(one.prompt) - 1, one.tokens - 1)])
+    found_N = _token_log_probs(model, hidden_STD[rows.to(device), places.to(device)],
+                               ids_ST[rows, places + 1].to(device))
+    return torch.zeros(len(written), device=device).index_add(0, rows.to(device), found_N)
+
+
+def _token_log_probs(model: PreTrainedModel, hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
+    head = model.get_output_embeddings()
+
+    def of_rows(hidden: Tensor, targets: Tensor) -> Tensor:
+        logits = rescaled(model, head(hidden).float())
+        return logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(1)
+
+    pieces = [checkpoint(of_rows, hidden, targets, use_reentrant=False)
+              if torch.is_grad_enabled() else of_rows(hidden, targets)
+              for hidden, targets in zip(hidden_ND.split(_ROWS), targets_N.split(_ROWS),
+                                         strict=True)]
+    return torch.cat(pieces)
+
+
+def rescaled(model: PreTrainedModel, logits: Tensor) -> Tensor:
+    """Apply what some families do to their logits (Cohere, Granite, Gemma)."""
+    config = model.config.get_text_config()
+    if (scale := getattr(config, "logit_scale", None)) is not None:
+        logits = logits * scale
+    if (divisor := getattr(config, "logits_scaling", None)) is not None:
+        logits = logits / divisor
+    if (cap := getattr(config, "final_logit_softcapping", None)) is not None:
+        logits = torch.tanh(logits / cap) * cap
+    return logits

@@ -1,0 +1,80 @@
+"""The policy as a judge: what it has come to prefer to what its reference preferred."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedrlhf.config import schema
+from fedrlhf.models.adapters import AdapterSlot, attach
+from fedrlhf.models.likelihood import Written, completion_log_probs, encode_written
+from fedrlhf.models.load import Base, shared_base
+from fedrlhf.models.runtime import precision
+from fedrlhf.selectors.batching import written_batches
+from fedrlhf.types import CompletionPair, Prompt
+
+
+class Policy:
+    """The tutor with whichever adapter was written to its slot last, beside its reference.
+
+    Its implicit reward of a completion is beta (log pi(y|x) - log pi_ref(y|x)) (Rafailov et al.,
+    2023, Eq. 5 without the term of the prompt alone).
+
+    Attributes:
+        slot: Where the active adapter is read and written.
+        beta: Scale of the implicit reward.
+        max_length: Tokens of a prompt and a completion together.
+    """
+
+    def __init__(self, base: Base, config: schema.Config, beta: float, max_length: int,
+                 reference: np.ndarray | None) -> None:
+        self.base, self.beta, self.max_length = base, beta, max_length
+        self.autocast, self.budget = config.runtime.autocast, config.selector.tokens_per_forward
+        self.slot: AdapterSlot = attach(base, config.tutor.adapter, config.run.seed)
+        self._reference = reference
+
+    def encode(self, prompt: Prompt, completion: str) -> Written | None:
+        """Encode a prompt and one completion; None where the completion does not fit."""
+        return encode_written(self.base, prompt, completion, self.max_length)
+
+    def log_probs(self, written: Sequence[Written]) -> Tensor:
+        """Return log pi(y|x) of each completion in nats, shape (sequence,)."""
+        with precision(self.autocast, self.base.device):
+            return completion_log_probs(self.base.model, written)
+
+    @torch.no_grad()
+    def reference_log_probs(self, written: Sequence[Written]) -> Tensor:
+        """Return log pi_ref(y|x) of each completion; the active adapter stays what it was."""
+        active = self.slot.read()
+        # B = 0 leaves the base as it is, so a vector of zeros is the base model.
+        self.slot.write(np.zeros_like(active) if self._reference is None else self._reference)
+        try:
+            return self._all_log_probs(written)
+        finally:
+            self.slot.write(active)
+
+    @torch.no_grad()
+    def judge(self, pairs: Sequence[CompletionPair]) -> np.ndarray:
+        """Return the implicit reward of the first minus the second, twice; shape (pair, 2)."""
+        encoded = [(self.encode(pair.prompt, pair.first), self.encode(pair.prompt, pair.second))
+                   for pair in pairs]
+        flat = [one for both in encoded if all(both) for one in both if one]
+        found = np.full((len(pairs), 2), np.nan)
+        if flat:
+            ratios = (self._all_log_probs(flat) - self.reference_log_probs(flat)).cpu().numpy()
+            fits = [row for row, both in enumerate(encoded) if all(both)]
+            found[fits] = self.beta * (ratios[::2] - ratios[1::2])[:, None]
+        return found
+
+    def _all_log_probs(self, written: Sequence[Written]) -> Tensor:
+        found = torch.zeros(len(written), device=self.base.device)
+        for batch in written_batches(written, self.budget):
+            found[batch] = self.log_probs([written[i] for i in batch])
+        return found
+
+
+def open_policy(config: schema.Config, beta: float, max_length: int,
+                reference: np.ndarray | None) -> Policy:
+    """Return the policy on the process's shared base model."""
+    return Policy(shared_base(config.tutor.model), config, beta, max_length, reference)
