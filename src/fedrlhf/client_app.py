@@ -22,6 +22,7 @@ from fedrlhf.federation.messages import (
     EXAMPLES,
     check_source,
     from_arrays,
+    reference_of,
     reply,
     to_arrays,
 )
@@ -29,7 +30,6 @@ from fedrlhf.federation.site import Site, open_site, own_shard, shard_files
 from fedrlhf.models.runtime import prepare_process, quiet_libraries
 from fedrlhf.objectives.base import LocalTask
 from fedrlhf.seeding import seed_for
-from fedrlhf.selectors.selector import open_selector
 from fedrlhf.selectors.voting import judge_with_all
 
 app = ClientApp()
@@ -51,15 +51,15 @@ def roll_call(message: Message, context: Context) -> Message:
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Train the selector in the message on the client's shard; of several, the best fitting one."""
+    """Train the adapter in the message on the client's shard; of several, the best fitting one."""
     site = _open(message, context)
     adapters = from_arrays(message.content.array_records[ARRAYS])
     request: Mapping[str, Any] = message.content.config_records[CONFIG]
-    chosen = _best_fitting(site, adapters)
+    chosen = _best_fitting(site, adapters, reference_of(message))
     result = site.objective.train(site.config, site.shard.train, LocalTask(
         adapters[chosen],
         seed_for(site.config.run.seed, "train", int(request["server-round"]), site.shard.client_id),
-        float(request.get("proximal-mu", 0.0))))
+        float(request.get("proximal-mu", 0.0)), reference_of(message)))
     adapter = inject(site.config.faults.get(site.shard.client_id), result.adapter)
     return reply(message, MetricRecord({EXAMPLES: result.examples, **result.metrics}),
                  to_arrays({chosen: adapter}))
@@ -71,7 +71,8 @@ def validate(message: Message, context: Context) -> Message:
     site = _open(message, context)
     adapters = from_arrays(message.content.array_records[ARRAYS])
     pairs = [pair for pair in site.shard.validation if not pair.tie]
-    loss = site.objective.losses(site.config, pairs, list(adapters.values()))[0]
+    loss = site.objective.losses(site.config, pairs, list(adapters.values()),
+                                 reference_of(message))[0]
     return reply(message, MetricRecord({EXAMPLES: len(pairs), "validation_loss": float(loss)}))
 
 
@@ -80,20 +81,22 @@ def rank(message: Message, context: Context) -> Message:
     """Measure the validation loss of every selector in the message."""
     site = _open(message, context)
     adapters = from_arrays(message.content.array_records[ARRAYS])
-    losses = site.objective.losses(site.config, site.shard.validation, list(adapters.values()))
+    losses = site.objective.losses(site.config, site.shard.validation, list(adapters.values()),
+                                   reference_of(message))
     return reply(message, MetricRecord({EXAMPLES: len(site.shard.validation),
                                         "losses": [float(loss) for loss in losses]}))
 
 
 @app.evaluate("agreement")
 def agreement(message: Message, context: Context) -> Message:
-    """Compare the selectors' judgements with the client's held-out preferences; return counts."""
+    """Compare what was trained with the client's held-out preferences; return counts."""
     site = _open(message, context)
     adapters = from_arrays(message.content.array_records[ARRAYS])
     request: Mapping[str, Any] = message.content.config_records[CONFIG]
     counts = agreement_counts(
         site.shard.test,
-        lambda pairs: judge_with_all(open_selector(site.config), adapters.values(), pairs),
+        lambda pairs: judge_with_all(site.objective.open(site.config, reference_of(message)),
+                                     adapters.values(), pairs),
         own=list(adapters).index(int(request["own"])))
     return reply(message, MetricRecord({**counts}))
 
@@ -104,16 +107,19 @@ def _open(message: Message, context: Context) -> Site:
     enter_launcher_folder()
     site = open_site(message, context)
     layout = str(message.content.config_records[ENVELOPE]["layout"])
-    if layout and layout != (mine := open_selector(site.config).slot.layout.digest):
+    if layout and layout != (mine := site.objective.open(site.config).slot.layout.digest):
+        part = "tutor" if site.objective.trains == "policy" else "selector"
         raise UserError(f"this client's adapter layout is {mine}, the server's {layout}: "
-                        "selector.model or selector.adapter differ between the two")
+                        f"{part}.model or {part}.adapter differ between the two")
     return site
 
 
-def _best_fitting(site: Site, adapters: dict[int, np.ndarray]) -> int:
+def _best_fitting(site: Site, adapters: dict[int, np.ndarray],
+                  reference: np.ndarray | None) -> int:
     if len(adapters) == 1:
         return next(iter(adapters))
-    losses = site.objective.losses(site.config, site.shard.validation, list(adapters.values()))
+    losses = site.objective.losses(site.config, site.shard.validation, list(adapters.values()),
+                                   reference)
     if np.isnan(losses).all():
         return min(adapters)
     return list(adapters)[int(np.nanargmin(losses))]

@@ -20,7 +20,7 @@ def add_number(client: str, server_round: int, adapter: np.ndarray) -> np.ndarra
     return adapter + np.float32(client[1:])
 
 
-def run(toy: Toy, select: schema.Select, seed: int = 0) -> tuple[Progress, list[RoundRecord]]:
+def run(toy: Toy, select: schema.Rounds, seed: int = 0) -> tuple[Progress, list[RoundRecord]]:
     """Run all rounds with FedBis."""
     progress = Progress(to_arrays(bank(1)))
     return progress, list(run_rounds(toy.grid(), FedBis(), progress, select, seed))

@@ -165,9 +165,9 @@ def bank(count: int) -> dict[int, np.ndarray]:
     return {u: np.full(WIDTH, u, np.float32) for u in range(count)}
 
 
-def settings(rounds: int, per_round: int = 4, **others: object) -> schema.Select:
+def settings(rounds: int, per_round: int = 4, **others: object) -> schema.Rounds:
     """Return the configuration of the federated stage."""
-    return schema.Select(rounds=rounds, clients_per_round=per_round, **others)  # type: ignore[arg-type]
+    return schema.Rounds(rounds=rounds, clients_per_round=per_round, **others)  # type: ignore[arg-type]
 
 
 __all__ = ["METRICS", "WIDTH", "Reversed", "Seen", "Toy", "bank", "client_list", "clients",

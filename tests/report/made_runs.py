@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from fedrlhf.config.schema import STAGES
+from fedrlhf.config.schema import MAIN_JOB
 from fedrlhf.tracking.run_directory import RunDirectory
 
 EVIL = "<script>alert(1)</script>"
@@ -39,7 +39,7 @@ POLICY = {
 def settings(**changes: Any) -> dict[str, Any]:
     """Return a configuration; changes are dotted keys with ``__`` for the dots."""
     config: dict[str, Any] = {
-        "run": {"name": "made", "dir": "/somewhere/runs/made", "seed": 3, "stages": list(STAGES)},
+        "run": {"name": "made", "dir": "/somewhere/runs/made", "seed": 3, "stages": list(MAIN_JOB)},
         "data": {"_target_": "fedrlhf.data.tutor.source.TutorSource", "seed": 0},
         "partition": {"by": "column"},
         "selector": {"model": {"path": "tiny_tutor", "revision": None}, "template": "tutor",
@@ -65,7 +65,7 @@ def make_run(path: Path, upto: str | None = "evaluate", *, config: dict[str, Any
              ) -> RunDirectory:
     """Write a run directory whose stages up to the named one are done; None: just begun."""
     config = config or settings()
-    done = STAGES[:STAGES.index(upto) + 1] if upto else ()
+    done = MAIN_JOB[:MAIN_JOB.index(upto) + 1] if upto else ()
     write_text(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     put(path / "manifest.json", {
         "status": "completed" if upto == "evaluate" else "running", "error": None,

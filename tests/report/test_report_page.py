@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from made_runs import EVIL, Page, make_run, put, settings, write_text
 
-from fedrlhf.config.schema import STAGES
+from fedrlhf.config.schema import MAIN_JOB
 from fedrlhf.errors import UserError
 from fedrlhf.report.page import write_report
 
@@ -151,16 +151,16 @@ def test_same_run_same_bytes(tmp_path: Path) -> None:
     assert write_report(run, tmp_path / "elsewhere" / "page.html").read_bytes() == first
 
 
-@pytest.mark.parametrize("upto", [None, *STAGES])
+@pytest.mark.parametrize("upto", [None, *MAIN_JOB])
 def test_a_run_that_stopped_anywhere_has_a_page(tmp_path: Path, upto: str | None) -> None:
     """It shows what is there, says what is missing and how to go on."""
     page = Page(write_report(make_run(tmp_path / "run", upto, overrides=["select.rounds=4"])))
-    done = STAGES[:STAGES.index(upto) + 1] if upto else ()
+    done = MAIN_JOB[:MAIN_JOB.index(upto) + 1] if upto else ()
     for stage, sections in SECTIONS.items():
         for section in sections:
             assert (section in page.ids()) == (stage in done), section
     if upto != "evaluate":
-        left = ", ".join(STAGES[len(done):-1])
+        left = ", ".join(MAIN_JOB[len(done):-1])
         assert f"Not finished: {left}{' and ' if left else ''}evaluate." in page.text
         assert page.text.count("fedrlhf run select.rounds=4") == 1
         assert "Nothing is measured yet" in page.text

@@ -9,7 +9,9 @@ from typing import Any
 
 from omegaconf import MISSING
 
-STAGES = ("partition", "select", "label", "align", "evaluate")
+STAGES = ("partition", "select", "label", "align", "rlhf", "evaluate")
+FEDERATED = ("select", "rlhf")  # the stages in which clients train
+MAIN_JOB = ("partition", "select", "label", "align", "evaluate")
 
 
 @dataclass
@@ -19,7 +21,7 @@ class Run:
     name: str = "tutor"
     dir: str = "runs/${run.name}"
     seed: int = 0
-    stages: list[str] = field(default_factory=lambda: list(STAGES))
+    stages: list[str] = field(default_factory=lambda: list(MAIN_JOB))
     redo_changed: bool = False  # make stages again whose settings changed; else stop and say which
 
 
@@ -147,9 +149,8 @@ class Selector:
 
 @dataclass
 class LocalTraining:
-    """A client's local steps in a round."""
+    """A client's local steps in a round; every objective has them."""
 
-    _target_: str = MISSING
     optimizer: str = "adamw"  # adamw | sgd | rmsprop
     learning_rate: float = 4e-3
     betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
@@ -257,8 +258,8 @@ class Screen:
 
 
 @dataclass
-class Select:
-    """The federated stage."""
+class Rounds:
+    """A federated stage: `select` trains judges, `rlhf` the policy itself."""
 
     rounds: int = 24
     clients_per_round: int = 4
@@ -353,7 +354,8 @@ class Config:
     selector: Selector = field(default_factory=Selector)
     objective: Any = MISSING
     strategy: Any = MISSING
-    select: Select = field(default_factory=Select)
+    select: Rounds = field(default_factory=Rounds)
+    rlhf: Rounds = field(default_factory=Rounds)
     label: Label = field(default_factory=Label)
     align: Dpo = field(default_factory=Dpo)
     evaluate: Evaluate = field(default_factory=Evaluate)

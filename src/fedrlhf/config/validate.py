@@ -26,8 +26,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _AT_LEAST: dict[str, float] = {
     "partition.min_pairs": 1, "partition.clients": 1,
-    "select.rounds": 1, "select.clients_per_round": 1, "select.evaluate_every": 0,
-    "select.screen.patience": 1, "select.screen.max_norm_ratio": 0,
+    **{f"{stage}.{key}": least for stage in ("select", "rlhf") for key, least in {
+        "rounds": 1, "clients_per_round": 1, "evaluate_every": 0, "screen.patience": 1,
+        "screen.max_norm_ratio": 0}.items()},
     "selector.max_tokens": 16, "selector.tokens_per_forward": 16,
     **{f"{part}.adapter.{key}": 1 for part in ("tutor", "selector")
        for key in ("rank", "alpha", "layers")},
@@ -40,9 +41,11 @@ _AT_LEAST: dict[str, float] = {
        for key in ("max_new_tokens", "batch_prompts")},
     "runtime.client_cpus": 1, "runtime.client_gpus": 0,
 }
-_POSITIVE = ("partition.alpha", "select.reply_timeout", "align.beta", "align.learning_rate",
-             "align.epochs", "label.sampling.temperature", "evaluate.sampling.temperature")
+_POSITIVE = ("partition.alpha", "select.reply_timeout", "rlhf.reply_timeout", "align.beta",
+             "align.learning_rate", "align.epochs", "label.sampling.temperature",
+             "evaluate.sampling.temperature")
 _SHARES = ("partition.validation", "partition.test", "select.screen.max_failures",
+           "rlhf.screen.max_failures",
            "align.warmup_ratio", "selector.adapter.dropout", "tutor.adapter.dropout")
 _FAULTS = ("raise", "nan", "shape", "inflate", "exit")
 
@@ -89,12 +92,20 @@ def _validate_relations(config: schema.Config) -> None:
     if len(config.selector.letters) != 2 or len(set(config.selector.letters)) != 2:
         raise ConfigError(f"selector.letters must be two different texts, "
                           f"got {config.selector.letters}")
-    for stage in config.run.stages:
-        if stage not in schema.STAGES:
-            raise ConfigError(f"run.stages must be among {', '.join(schema.STAGES)}, got {stage!r}")
+    _validate_stages(config)
     for client, fault in config.faults.items():
         if fault not in _FAULTS:
             raise ConfigError(f"faults.{client} must be one of {', '.join(_FAULTS)}, got {fault!r}")
+
+
+def _validate_stages(config: schema.Config) -> None:
+    for stage in config.run.stages:
+        if stage not in schema.STAGES:
+            raise ConfigError(f"run.stages must be among {', '.join(schema.STAGES)}, got {stage!r}")
+    if "rlhf" in config.run.stages and (twice := {"select", "label", "align"}.intersection(
+            config.run.stages)):
+        raise ConfigError(f"run.stages has rlhf and {', '.join(sorted(twice))}: rlhf trains the "
+                          "policy itself and stands in their place")
 
 
 def _get(config: schema.Config, key: str) -> Any:

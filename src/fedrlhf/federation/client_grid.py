@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedrlhf.errors import RunFailed
 from fedrlhf.federation.messages import (
     ENVELOPE,
+    REFERENCE,
     ROLL_CALL,
     envelope,
     number_bytes,
@@ -57,6 +58,7 @@ class ClientGrid(Grid):
         inner: Flower's grid, or the local one.
         clients: All clients in the order of their ids; client i is node i + 1.
         layout: Digest of the adapter's layout, sent along so that a client can refuse another.
+        reference: The reference policy's adapter for every client; None: the base model.
         cohort: The nodes that strategies see at present.
         costs: What each message type has cost so far.
     """
@@ -65,6 +67,7 @@ class ClientGrid(Grid):
     clients: Sequence[Client]
     layout: str = ""
     timeout: float = 3600.0
+    reference: ArrayRecord | None = None
     cohort: list[int] = field(default_factory=list)
     costs: dict[str, Cost] = field(default_factory=dict)
 
@@ -102,22 +105,24 @@ class ClientGrid(Grid):
                     for reply in self.inner.send_and_receive(sent, timeout=limit)}
         replies = [_from_client(received.get(wire.metadata.message_id), message, limit)
                    for wire, message in zip(sent, asked, strict=True)]
-        self._count(asked, replies, time.perf_counter() - started)
+        self._count(sent, replies, time.perf_counter() - started)
         return replies
 
     def _addressed(self, message: Message, ttl: float) -> Message:
         client = self.client(message.metadata.dst_node_id)
         content = RecordDict({**message.content, ENVELOPE: envelope(client.client_id, self.layout)})
+        if self.reference is not None:
+            content[REFERENCE] = self.reference
         return Message(content, client.supernode, message.metadata.message_type, ttl=ttl,
                        group_id=message.metadata.group_id)
 
-    def _count(self, asked: Sequence[Message], replies: Sequence[Message], seconds: float) -> None:
-        if not asked:
+    def _count(self, sent: Sequence[Message], replies: Sequence[Message], seconds: float) -> None:
+        if not sent:
             return
-        cost = self.costs.setdefault(asked[0].metadata.message_type, Cost())
-        cost.messages += len(asked)
+        cost = self.costs.setdefault(sent[0].metadata.message_type, Cost())
+        cost.messages += len(sent)
         cost.seconds += seconds
-        cost.down += sum(tensor_bytes(message.content) for message in asked)
+        cost.down += sum(tensor_bytes(message.content) for message in sent)
         for reply in replies:
             if reply.has_error():
                 cost.failures += 1

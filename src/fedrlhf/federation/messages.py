@@ -16,6 +16,7 @@ from fedrlhf.errors import UserError
 
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"  # Flower's own names of the records
 ENVELOPE = "fedrlhf"  # our record in each message: client, round, code version, adapter layout
+REFERENCE = "reference"  # record of the reference policy's adapter, where that is not the base
 EXAMPLES = "num-examples"  # Flower's default weight of a reply
 
 ROLL_CALL, RANK, AGREEMENT = "query.roll_call", "evaluate.rank", "evaluate.agreement"
@@ -40,6 +41,12 @@ def to_arrays(adapters: Mapping[int, np.ndarray]) -> ArrayRecord:
 def from_arrays(record: ArrayRecord) -> dict[int, np.ndarray]:
     """Unpack adapters by selector number."""
     return {selector_index(key): array.numpy() for key, array in record.items()}
+
+
+def reference_of(message: Message) -> np.ndarray | None:
+    """Return the reference policy's adapter from a message; None: the base model."""
+    record = message.content.array_records.get(REFERENCE)
+    return None if record is None else from_arrays(record)[0]
 
 
 def tensor_bytes(content: RecordDict) -> int:

@@ -45,7 +45,7 @@ class RoundRecord:
     seconds: float = 0.0
 
 
-def run_rounds(grid: ClientGrid, strategy: Strategy, progress: Progress, settings: schema.Select,
+def run_rounds(grid: ClientGrid, strategy: Strategy, progress: Progress, settings: schema.Rounds,
                seed: int) -> Iterator[RoundRecord]:
     """Run the rounds that are left, updating `progress` in place before each record is yielded.
 
@@ -64,7 +64,7 @@ def run_rounds(grid: ClientGrid, strategy: Strategy, progress: Progress, setting
             raise RunFailed(_too_many_failures(record, progress.bad_rounds))
 
 
-def _train(grid: ClientGrid, strategy: Strategy, progress: Progress, settings: schema.Select,
+def _train(grid: ClientGrid, strategy: Strategy, progress: Progress, settings: schema.Rounds,
            seed: int, server_round: int) -> RoundRecord:
     """Ask the cohort, screen its replies and let the strategy make the next adapters of them."""
     trainable = [node for node in grid.nodes if grid.client(node).train]
@@ -113,4 +113,4 @@ def _numbers(record: object) -> Metrics:
 def _too_many_failures(record: RoundRecord, rounds: int) -> str:
     reasons = "; ".join(f"{r.client_id}: {r.reason}" for r in record.rejected[:3])
     return (f"in {rounds} rounds one after the other, too many of the sampled clients failed or "
-            f"were rejected (select.screen.max_failures). Last round: {reasons}")
+            f"were rejected (screen.max_failures). Last round: {reasons}")

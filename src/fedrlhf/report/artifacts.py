@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from fedrlhf.config.schema import STAGES
+from fedrlhf.config.schema import FEDERATED, STAGES
 from fedrlhf.errors import UserError
 from fedrlhf.files import read_json
 from fedrlhf.tracking.metrics import read_metrics
@@ -76,14 +76,24 @@ class Artifacts:
         return facts(self.stages.get(stage)).get("status") == "done"
 
     @property
+    def federated(self) -> str:
+        """The stage in which the clients trained: select, or rlhf where the run has that one."""
+        return federated_stage(self.run.path)
+
+    @property
     def strategy(self) -> Facts:
         """The strategy that ran: its class under ``_target_`` and its arguments.
 
         The stage's own record goes first, because an object from Python replaces the
         configured strategy.
         """
-        recorded = facts(facts(self.stages.get("select")).get("settings")).get("strategy")
+        recorded = facts(facts(self.stages.get(self.federated)).get("settings")).get("strategy")
         return facts(recorded) or facts(self.setting("strategy"))
+
+
+def federated_stage(path: Path) -> str:
+    """Return which of the federated stages a run has; select where it has none yet."""
+    return next((stage for stage in FEDERATED if (path / stage).exists()), FEDERATED[0])
 
 
 def read_artifacts(run: RunDirectory) -> Artifacts:
@@ -96,14 +106,15 @@ def read_artifacts(run: RunDirectory) -> Artifacts:
     text, config = _read_config(path / CONFIG)
     stages = {name: read_object(path / name / "stage.json") for name in STAGES
               if (path / name / "stage.json").exists()}
-    costs = {kind.rpartition(".")[2]: facts(cost) for stage in ("select", "evaluate")
+    costs = {kind.rpartition(".")[2]: facts(cost) for stage in (*FEDERATED, "evaluate")
              for kind, cost in read_object(path / stage / "costs.json").items()}
-    grouping = read_object(path / "select" / "grouping.json")
+    federated = path / federated_stage(path)
+    grouping = read_object(federated / "grouping.json")
     return Artifacts(
         run=run, manifest=read_object(path / MANIFEST), config=config, config_text=text,
         results=_read_results(path, costs, stages), stages=stages,
         population=read_object(path / "partition" / "population.json"),
-        rounds=read_lines(path / "select" / "rounds.jsonl"),
+        rounds=read_lines(federated / "rounds.jsonl"),
         grouping={client: int(u) for client, u in numbers(grouping).items()},
         clients=read_rows(path / "evaluate" / "clients.json"),
         labels=read_object(path / "label" / "summary.json"),

@@ -36,9 +36,9 @@ def write_cards(run: RunDirectory) -> list[Path]:
         if folder.is_dir() and folder.name.removeprefix("selector_").isdigit():
             index = int(folder.name.removeprefix("selector_"))
             written.append((folder / CARD, selector_card(artifacts, index)))
-    policy = run.path / "align" / "policy"
-    if policy.is_dir():
-        written.append((policy / CARD, policy_card(artifacts)))
+    for policy, card in (("align/policy", policy_card), ("rlhf/policy", federated_policy_card)):
+        if (run.path / policy).is_dir():
+            written.append((run.path / policy / CARD, card(artifacts)))
     for path, text in written:
         write_text(path, text)
     return [path for path, _ in written]
@@ -51,8 +51,10 @@ def selector_card(artifacts: Artifacts, index: int) -> str:
     return _card(
         artifacts, "selector", title=f"{_run_name(artifacts)}: selector {index}",
         tags=["reward-model", "preference"], folder=f"select/{name}",
-        summary="A LoRA adapter that turns its base model into a judge: given a prompt and two "
-                "completions it says which one is better.",
+        summary="A LoRA adapter that turns its base model into a judge: "
+                + ("given a prompt and a completion it gives a reward, the higher the better."
+                   if _scores(artifacts) else
+                   "given a prompt and two completions it says which one is better."),
         training=[("selectors trained together", str(selector_count(artifacts))),
                   ("clients that use this one", str(members) if members else "unknown")],
         results=_selector_results(artifacts, index))
@@ -74,6 +76,23 @@ def policy_card(artifacts: Artifacts) -> str:
         results=_rows(artifacts.results, ("policy.", "label.accuracy")))
 
 
+def federated_policy_card(artifacts: Artifacts) -> str:
+    """Return the card of a tutor that its clients trained."""
+    objective = str(artifacts.setting("objective._target_")).rpartition(".")[2]
+    return _card(
+        artifacts, "tutor", title=f"{_run_name(artifacts)}: federated tutor", tags=["rlhf"],
+        folder="rlhf/policy",
+        summary="A LoRA adapter that clients trained on their own preferences, round by round.",
+        training=[("objective at the clients", plain(objective, 40)),
+                  ("learning rate", plain(artifacts.setting("objective.learning_rate"), 20))],
+        results=_rows(artifacts.results, ("policy.",)))
+
+
+def _scores(artifacts: Artifacts) -> bool:
+    """Say whether the judges are scalar reward models."""
+    return str(artifacts.setting("objective._target_")).endswith(".Reward")
+
+
 def _card(artifacts: Artifacts, part: str, *, title: str, tags: list[str], folder: str,
           summary: str, training: list[tuple[str, str]], results: list[tuple[str, str]]) -> str:
     """Fill the card's template; `part` is the section of the configuration it belongs to."""
@@ -91,7 +110,8 @@ def _card(artifacts: Artifacts, part: str, *, title: str, tags: list[str], folde
         base=plain(base if on_hub(base) else Path(base).name, 80),
         revision=plain(artifacts.setting(f"{part}.model.revision") or "main", 40),
         federation=_federation(artifacts), data_facts=_data(artifacts), training=training,
-        results=results, layout=plain(artifacts.setting("selector.template"), 30),
+        results=results, scores=part == "selector" and _scores(artifacts),
+        federated=folder == "rlhf/policy", layout=plain(artifacts.setting("selector.template"), 30),
         letters=[json.dumps(letter) for letter in _list(artifacts.setting("selector.letters"))])
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}"))
 
@@ -121,7 +141,8 @@ def _federation(artifacts: Artifacts) -> list[tuple[str, str]]:
     found = [("strategy", plain(strategy_name(artifacts) or "unknown", 60)),
              ("rounds", str(len(artifacts.rounds))),
              ("clients", str(clients)),
-             ("clients asked in a round", plain(artifacts.setting("select.clients_per_round"), 20)),
+             ("clients asked in a round", plain(
+                 artifacts.setting(f"{artifacts.federated}.clients_per_round"), 20)),
              ("updates not used", str(sum(len(rows(row.get("rejected")))
                                           for row in artifacts.rounds))),
              ("seed", plain(artifacts.setting("run.seed"), 20))]

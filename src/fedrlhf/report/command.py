@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedrlhf.config.schema import STAGES
+from fedrlhf.config.schema import MAIN_JOB
 from fedrlhf.report.artifacts import Artifacts
 from fedrlhf.report.words import listed
 
@@ -51,7 +51,8 @@ def missing(artifacts: Artifacts) -> list[Missing]:
     if unfinished:
         found.append(Missing(f"Not finished: {listed(unfinished)}. The same command continues "
                              "the run:", reproduce(artifacts)))
-    left_out = [stage for stage in STAGES if stage not in wanted and not artifacts.done(stage)]
+    left_out = [stage for stage in _job(artifacts)
+                if stage not in wanted and not artifacts.done(stage)]
     if left_out:
         found.append(Missing(f"Left out of this run (run.stages): {listed(left_out)}. Where the "
                              "data have what they need, this adds them:",
@@ -67,12 +68,17 @@ def _completing(artifacts: Artifacts, left_out: Sequence[str]) -> str:
     """
     kept = [word for word in portable_overrides(artifacts) if _key(word) != _STAGES]
     again = ["run.redo_changed=true"] if "align" in left_out and artifacts.done("evaluate") else []
-    return _command([*kept, f"{_STAGES}=[{','.join(STAGES)}]", *again])
+    return _command([*kept, f"{_STAGES}=[{','.join(_job(artifacts))}]", *again])
 
 
 def _wanted(artifacts: Artifacts) -> list[str]:
     stages = artifacts.setting(_STAGES)
-    return [str(stage) for stage in stages] if isinstance(stages, list) else list(STAGES)
+    return [str(stage) for stage in stages] if isinstance(stages, list) else list(MAIN_JOB)
+
+
+def _job(artifacts: Artifacts) -> tuple[str, ...]:
+    """Return the stages of a whole job of this kind."""
+    return ("partition", "rlhf", "evaluate") if artifacts.federated == "rlhf" else MAIN_JOB
 
 
 def _key(word: str) -> str:

@@ -11,7 +11,8 @@ from fedrlhf.report.table import ROWS, Row, show
 from fedrlhf.report.verdict import selector_count
 from fedrlhf.report.words import bounds, duration, interval, percent, plain, signed, size, tied
 
-_SHARES = ("selector.agreement", "selector.gold", "selector.order", "label.accuracy",
+_SHARES = ("selector.agreement", "policy.agreement", "selector.gold", "selector.order",
+           "label.accuracy",
            "policy.win_rate", "policy.proxy_win_rate")  # results that lie between 0 and 1
 _COSTS = ("bytes.", "seconds.")
 
@@ -97,6 +98,7 @@ def tiles(artifacts: Artifacts) -> list[Fact]:
     found = [Fact(label, form(results[name]), interval(results, name, form).strip())
              for name, label, form in (
                  ("selector.agreement", "agreement", percent),
+                 ("policy.agreement", "agreement", percent),
                  ("selector.agreement_own" if several else "", "own selector", percent),
                  ("policy.utility_gain", "gain in utility", signed),
                  ("policy.win_rate" if "policy.win_rate" in results else "policy.proxy_win_rate",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from fedrlhf.config.schema import FEDERATED
 from fedrlhf.files import read_json, write_json
 from fedrlhf.tracking.run_directory import RESULTS, RunDirectory
 
@@ -28,7 +29,7 @@ def write_results(run: RunDirectory) -> dict[str, float]:
 
 def message_costs(run: RunDirectory) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield what each kind of message has cost, by kind: train, rank, agreement."""
-    for stage in ("select", "evaluate"):
+    for stage in (*FEDERATED, "evaluate"):
         path = run.path / stage / "costs.json"
         if path.exists():
             for kind, cost in read_json(path).items():

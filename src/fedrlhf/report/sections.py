@@ -90,13 +90,15 @@ def selectors(artifacts: Artifacts) -> Section:
     losses = losses_by_selector(artifacts, rounds)
     validation = {record.number: record.validation for record in rounds
                   if record.validation is not None}
-    chance = str(artifacts.setting("objective._target_")).endswith(".Choice")
+    chance = str(artifacts.setting("objective._target_")).endswith((".Choice", ".Reward", ".Dpo"))
     pictures = [plots.learning_curves(losses, validation, warmup_rounds(artifacts)[1],
                                       chance)] if losses else []
     rejected = _rejections(rounds)
+    title, trained = ("The federated rounds", "the tutor") if artifacts.federated == "rlhf" else (
+        "The selectors", "a selector")
     return Section(
-        "selectors", "The selectors",
-        "In each round, some clients train a selector on their shards; only adapters and numbers "
+        "selectors", title,
+        f"In each round, some clients train {trained} on their shards; only adapters and numbers "
         "come back.", _selector_facts(artifacts, rounds), _selector_notes(artifacts, rounds),
         pictures, [rejected] if rejected.rows else [])
 
@@ -106,9 +108,10 @@ def _selector_facts(artifacts: Artifacts, rounds: Sequence[Round]) -> list[Fact]
         return []
     asked = sum(len(record.cohort) for record in rounds)
     lost = sum(len(record.rejected) for record in rounds)
-    wanted = finite(artifacts.setting("select.rounds"))
+    wanted = finite(artifacts.setting(f"{artifacts.federated}.rounds"))
     return [
         Fact("strategy", plain(strategy_name(artifacts) or "?", 30),
+             "" if artifacts.federated == "rlhf" else
              counted(selector_count(artifacts), "selector")),
         Fact("rounds", f"{len(rounds)} of {wanted:g}" if wanted else str(len(rounds))),
         Fact("clients asked to train", f"{asked:,}", f"{asked / len(rounds):.1f} in a round"),
@@ -129,9 +132,13 @@ def _selector_notes(artifacts: Artifacts, rounds: Sequence[Round]) -> list[str]:
                   for client, found in facts(row.get("client_metrics")).items()
                   if numbers(found).get("left_out_pairs")})
     if cut:
-        notes.append("Pairs longer than selector.max_tokens were left out at "
+        notes.append(f"Pairs longer than {_limit(artifacts)} were left out at "
                      f"{listed([plain(client) for client in cut])}.")
     return notes
+
+
+def _limit(artifacts: Artifacts) -> str:
+    return "objective.max_length" if artifacts.federated == "rlhf" else "selector.max_tokens"
 
 
 def _rejections(rounds: Sequence[Round]) -> Table:

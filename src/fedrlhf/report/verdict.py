@@ -12,7 +12,7 @@ NOTHING = "no difference shown"
 
 def verdict(artifacts: Artifacts) -> str:
     """Return the run's result in one sentence."""
-    clauses = [clause for clause in (_selectors(artifacts), _tutor(artifacts.results)) if clause]
+    clauses = [clause for clause in (_selectors(artifacts), _tutor(artifacts)) if clause]
     if clauses:
         sentence = "; ".join(clauses)
         return f"{sentence[0].upper()}{sentence[1:]}."
@@ -35,28 +35,32 @@ def selector_count(artifacts: Artifacts) -> int:
 
 
 def judge_phrase(artifacts: Artifacts) -> str:
-    """Name who judges: the vote, the one selector, or everybody's own."""
+    """Name who judges: the tutor itself, the vote, the one selector, or everybody's own."""
+    if artifacts.federated == "rlhf":
+        return "the tutor's own preference"
     if strategy_name(artifacts) == "LocalOnly":
         return "each client's own selector"
     return "the selectors' vote" if selector_count(artifacts) > 1 else "the selector"
 
 
 def _selectors(artifacts: Artifacts) -> str:
-    results, name = artifacts.results, "selector.agreement"
+    results = artifacts.results
+    part = "policy" if artifacts.federated == "rlhf" else "selector"
+    name = f"{part}.agreement"
     if name not in results:
         return ""
     clause = (f"{judge_phrase(artifacts)} agrees with {percent(results[name])}"
               f"{interval(results, name, percent)} of the held-out preferences")
-    oracle = results.get("selector.agreement_oracle")
+    oracle = results.get(f"{name}_oracle")
     if oracle:
         clause += f", {percent(results[name] / oracle)} of what the oracle reaches"
-    return clause + _doubt(results)
+    return clause + _doubt(results, name)
 
 
-def _doubt(results: Results) -> str:
+def _doubt(results: Results, name: str) -> str:
     """Say where agreement is not shown to be better than a coin or than the length rule."""
-    found = bounds(results, "selector.agreement")
-    length = results.get("selector.agreement_length_rule")
+    found = bounds(results, name)
+    length = results.get(f"{name}_length_rule")
     if found and found[0] <= 0.5 <= found[1]:
         return " (no better than a coin, as far as the interval shows)"
     if found and length is not None and found[0] <= length:
@@ -64,9 +68,10 @@ def _doubt(results: Results) -> str:
     return ""
 
 
-def _tutor(results: Results) -> str:
+def _tutor(artifacts: Artifacts) -> str:
+    results = artifacts.results
     if "policy.utility_gain" in results:
-        return _utility(results)
+        return _utility(results, "the federated rounds" if artifacts.federated == "rlhf" else "DPO")
     if "policy.proxy_win_rate" not in results:
         return ""
     name = "policy.proxy_win_rate"
@@ -77,8 +82,8 @@ def _tutor(results: Results) -> str:
     return f"{clause} (they also made its training labels, so this is no independent proof)"
 
 
-def _utility(results: Results) -> str:
+def _utility(results: Results, trained_by: str) -> str:
     name, gain = "policy.utility_gain", results["policy.utility_gain"]
-    clause = (f"after DPO the tutor's true utility {'rose' if gain >= 0 else 'fell'} by "
+    clause = (f"after {trained_by} the tutor's true utility {'rose' if gain >= 0 else 'fell'} by "
               f"{signed(gain)}{interval(results, name, signed)}")
     return clause if shows_difference(results, name, 0.0) else f"{clause}: {NOTHING}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrlhf.selectors.selector import Selector
+from fedrlhf.selectors.judge import Judge
 from fedrlhf.types import CompletionPair
 
 
@@ -28,13 +28,13 @@ class Vote:
     first_wins: np.ndarray
 
 
-def judge_with_all(selector: Selector, adapters: Iterable[np.ndarray],
+def judge_with_all(judge: Judge, adapters: Iterable[np.ndarray],
                    pairs: Sequence[CompletionPair]) -> np.ndarray:
     """Judge pairs with each adapter in turn; returns log-odds of shape (selector, pair, 2)."""
     judged = []
     for adapter in adapters:
-        selector.slot.write(adapter)
-        judged.append(selector.judge(pairs))
+        judge.slot.write(adapter)
+        judged.append(judge.judge(pairs))
     return np.stack(judged)
 
 

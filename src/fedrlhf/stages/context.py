@@ -13,7 +13,8 @@ from fedrlhf.config import build, schema
 from fedrlhf.data.population import Index, read_index
 from fedrlhf.data.source import Source
 from fedrlhf.errors import RunFailed
-from fedrlhf.federation.client_grid import Client, call_roll
+from fedrlhf.federation.client_grid import Client, ClientGrid, call_roll
+from fedrlhf.objectives.base import Objective
 from fedrlhf.tracking.metrics import Metrics
 from fedrlhf.tracking.progress import ProgressReport
 from fedrlhf.tracking.run_directory import RunDirectory
@@ -45,6 +46,21 @@ class Context:
         return build(self.config.data, "data", self.config.trust)  # type: ignore[no-any-return]
 
     @cached_property
+    def objective(self) -> Objective:
+        """What the clients optimise."""
+        return build(self.config.objective, "objective", self.config.trust)  # type: ignore[no-any-return]
+
+    @property
+    def federated_stage(self) -> str:
+        """The stage in which the objective is trained: select or rlhf."""
+        return "rlhf" if self.objective.trains == "policy" else "select"
+
+    @property
+    def rounds(self) -> schema.Rounds:
+        """The settings of that stage."""
+        return getattr(self.config, self.federated_stage)  # type: ignore[no-any-return]
+
+    @cached_property
     def strategy(self) -> Strategy:
         """The strategy object from Python, or the configured one."""
         return self.given_strategy or build(self.config.strategy, "strategy", self.config.trust)
@@ -66,7 +82,11 @@ class Context:
     def clients(self) -> list[Client]:
         """All clients, after they answered the roll call."""
         return call_roll(self.connection, [entry.client_id for entry in self.population.shards],
-                         self.config.select.reply_timeout)
+                         self.rounds.reply_timeout)
+
+    def client_grid(self, layout: str) -> ClientGrid:
+        """Return a way to all clients for adapters of this layout."""
+        return ClientGrid(self.connection, self.clients, layout, self.rounds.reply_timeout)
 
     @property
     def connection(self) -> Grid:

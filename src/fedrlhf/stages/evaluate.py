@@ -7,30 +7,38 @@ from typing import Any
 import numpy as np
 from flwr.app import ConfigRecord, Message, RecordDict
 
-from fedrlhf.errors import RunFailed
+from fedrlhf.errors import RunFailed, UserError
 from fedrlhf.evaluation.agreement import Counts, fault, rate, selector_rates
 from fedrlhf.evaluation.groups import adjusted_rand_index
 from fedrlhf.evaluation.intervals import ratio_interval
-from fedrlhf.federation.client_grid import ClientGrid
 from fedrlhf.federation.messages import AGREEMENT, ARRAYS, CONFIG, METRICS, to_arrays
 from fedrlhf.files import write_json
+from fedrlhf.models.adapters import AdapterSlot
 from fedrlhf.models.runtime import all_cores, prepare_process
-from fedrlhf.selectors.selector import open_selector
 from fedrlhf.stages.context import Context
-from fedrlhf.stages.evaluate_policy import evaluate_policy
+from fedrlhf.stages.evaluate_policy import evaluate_policy, trained_policies
+from fedrlhf.stages.rlhf import POLICY
 from fedrlhf.stages.select import load_selectors, own_selectors
 
 CLIENTS, COSTS, RESULTS = "clients.json", "costs.json", "results.json"
 
 
 def run(context: Context) -> None:
-    """Measure the selectors at the clients and, if the tutor was aligned, the tutor."""
+    """Measure what the clients trained at the clients and, if the tutor was aligned, the tutor.
+
+    Raises:
+        UserError: Nothing has been trained.
+    """
+    if not (context.run.path / context.federated_stage).exists():
+        raise UserError(f"evaluate needs {context.federated_stage}, which this run has not made; "
+                        f"name it in run.stages as well (now "
+                        f"{','.join(context.config.run.stages)})")
     folder = context.run.folder("evaluate")
     counts = _ask_clients(context)
     prepare_process(threads=all_cores())  # a client in this process has used one
-    results = _selector_results(context, counts) | _group_results(context, counts)
+    results = _named(context, _selector_results(context, counts)) | _group_results(context, counts)
     write_json(folder / CLIENTS, _client_rows(context, counts))
-    if (context.run.path / "align" / "policy").exists():
+    if trained_policies(context):
         results |= evaluate_policy(context)
     context.metrics.rewind("evaluate", -1)
     context.metrics.log("evaluate", 0, results)
@@ -39,12 +47,10 @@ def run(context: Context) -> None:
 
 def _ask_clients(context: Context) -> dict[str, Counts]:
     """Let every client with held-out pairs compare them with the selectors' judgements."""
-    slot = open_selector(context.config).slot
-    adapters = load_selectors(context, slot)
-    own = own_selectors(context)
+    slot = context.objective.open(context.config).slot
+    adapters, own = _trained(context, slot), _own(context)
     shared = getattr(context.strategy, "shared", True)
-    grid = ClientGrid(context.connection, context.clients, slot.layout.digest,
-                      context.config.select.reply_timeout)
+    grid = context.client_grid(slot.layout.digest)
     nodes = [node for node in grid.nodes if grid.client(node).test]
     messages = []
     for node in nodes:
@@ -68,6 +74,20 @@ def _ask_clients(context: Context) -> dict[str, Counts]:
     if messages and not counts:
         raise RunFailed("no client could be evaluated; the reasons stand above")
     return counts
+
+
+def _trained(context: Context, slot: AdapterSlot) -> list[np.ndarray]:
+    """Return the selectors, or the one policy that the clients trained."""
+    if context.federated_stage == "select":
+        return load_selectors(context, slot)
+    return [slot.load(context.run.path / "rlhf" / POLICY)]
+
+
+def _own(context: Context) -> dict[str, int]:
+    """Return which of them each client uses."""
+    if context.federated_stage == "select":
+        return own_selectors(context)
+    return {client.client_id: 0 for client in context.clients}
 
 
 def _read_counts(reply: Message, pairs: int) -> tuple[Counts, str | None]:
@@ -102,6 +122,14 @@ def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, 
         found[f"selector.{label}"] = float(np.mean(np.abs(values))) if values else None
     found |= _intervals(context, counts)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _named(context: Context, results: dict[str, float]) -> dict[str, float]:
+    """Call it the policy's agreement where the clients trained the policy itself."""
+    if context.federated_stage == "select":
+        return results
+    return {f"policy.{name.removeprefix('selector.')}": value for name, value in results.items()
+            if name not in ("selector.agreement_0", "selector.agreement_own")}
 
 
 def _intervals(context: Context, counts: dict[str, Counts]) -> dict[str, float | None]:
@@ -142,16 +170,18 @@ def _over_the_length_rule(context: Context, used: Sequence[Counts]) -> dict[str,
 
 def _group_results(context: Context, counts: dict[str, Counts]) -> dict[str, float]:
     """Compare the grouping with the planted groups, and groups with each other."""
-    own = own_selectors(context)
+    own = _own(context)
+    grouped = context.federated_stage == "select"
     found = {f"grouping.size_{u}": float(list(own.values()).count(u))
-             for u in sorted(set(own.values())) if len(set(own.values())) <= 10}
+             for u in sorted(set(own.values())) if grouped and len(set(own.values())) <= 10}
     truth = context.source.truth()
     by_person = context.config.partition.by == "column"
     if truth is None or not by_person or not set(own) <= set(truth.groups):
         return found
     clients = sorted(own)
-    found["grouping.ari"] = adjusted_rand_index([own[c] for c in clients],
-                                                [truth.groups[c] for c in clients])
+    if grouped:
+        found["grouping.ari"] = adjusted_rand_index([own[c] for c in clients],
+                                                    [truth.groups[c] for c in clients])
     for group in sorted(set(truth.groups.values())):
         members = {c: counts[c] for c in clients if truth.groups[c] == group and c in counts}
         for name, column in (("agreement", "vote"), ("agreement_own", "own")):
@@ -162,6 +192,6 @@ def _group_results(context: Context, counts: dict[str, Counts]) -> dict[str, flo
 
 
 def _client_rows(context: Context, counts: dict[str, Counts]) -> Sequence[dict[str, Any]]:
-    truth, own = context.source.truth(), own_selectors(context)
+    truth, own = context.source.truth(), _own(context)
     return [{"client_id": client, "group": truth.groups.get(client) if truth else None,
              "selector": own[client], **count} for client, count in sorted(counts.items())]

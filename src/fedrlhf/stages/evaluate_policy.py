@@ -22,11 +22,10 @@ from fedrlhf.models.adapters import attach, detach
 from fedrlhf.models.generate import complete
 from fedrlhf.models.load import shared_base
 from fedrlhf.seeding import seed_for
-from fedrlhf.selectors.selector import open_selector
-from fedrlhf.selectors.voting import judge_with_all, vote
+from fedrlhf.selectors.voting import vote
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.label import read_pairs
-from fedrlhf.stages.select import load_selectors
+from fedrlhf.stages.select import judged_by_selectors
 from fedrlhf.types import CompletionPair, Prompt, as_text
 
 SAMPLES, BEST_OF, CURVE = "samples.json", "best_of.json", "curve.json"
@@ -40,7 +39,7 @@ def evaluate_policy(context: Context) -> dict[str, float]:
     if not prompts:
         context.progress.message("evaluate: the source has no prompts to evaluate the tutor on")
         return {}
-    snapshots = sorted((context.run.path / "align" / "snapshots").glob("step_*"))
+    snapshots = trained_policies(context)
     written = _write_all(context, prompts, snapshots)
     truth = context.source.truth()
     drawn, written[0] = written[0], [texts[:settings.samples] for texts in written[0]]
@@ -58,6 +57,19 @@ def evaluate_policy(context: Context) -> dict[str, float]:
         "policy.words_before": _words(before), "policy.words_after": _words(after),
         "policy.distinct_before": distinct_share(before),
         "policy.distinct_after": distinct_share(after)} | _best_of_results(best_of))
+
+
+def trained_policies(context: Context) -> list[Path]:
+    """Return the folders of the policies that the run has made, the final one last."""
+    federated = context.run.path / "rlhf" / "policy"
+    if context.federated_stage == "rlhf":
+        return [federated] if federated.exists() else []
+    return sorted((context.run.path / "align" / "snapshots").glob("step_*"))
+
+
+def _has_judges(context: Context) -> bool:
+    """Say whether there are selectors, whose vote is the proxy of the true reward."""
+    return context.federated_stage == "select"
 
 
 def _write_all(context: Context, prompts: Sequence[Prompt],
@@ -85,14 +97,13 @@ def _write_all(context: Context, prompts: Sequence[Prompt],
     return written
 
 
-def _log_odds(context: Context, pairs: Sequence[CompletionPair]) -> np.ndarray:
+def _log_odds(context: Context, pairs: list[CompletionPair]) -> np.ndarray:
     """Return the selectors' mean log-odds that the first is better, shape (pair,)."""
     return vote(_judged(context, pairs)).log_odds
 
 
-def _judged(context: Context, pairs: Sequence[CompletionPair]) -> np.ndarray:
-    selector = open_selector(context.config)
-    return judge_with_all(selector, load_selectors(context, selector.slot), pairs)
+def _judged(context: Context, pairs: list[CompletionPair]) -> np.ndarray:
+    return judged_by_selectors(context, pairs)
 
 
 def _against(prompts: Sequence[Prompt], after: Texts, before: Texts) -> list[CompletionPair]:
@@ -108,9 +119,11 @@ def _curve(context: Context, prompts: Sequence[Prompt], written: list[Texts],
     settings, samples = context.config.evaluate, context.config.evaluate.samples
     rows: list[dict[str, Any]] = []
     for number, texts in enumerate(written):
-        step = int(snapshots[number - 1].name.rpartition("_")[2]) if number else 0
-        row: dict[str, Any] = {"step": step, "words": _words(texts), "proxy": 0.0}
-        if number:
+        row: dict[str, Any] = {"step": _step(context, snapshots[number - 1]) if number else 0,
+                               "words": _words(texts)}
+        if _has_judges(context):
+            row["proxy"] = 0.0
+        if number and _has_judges(context):
             proxy = _log_odds(context, _against(prompts, texts, written[0]))
             row["proxy"] = float(np.nanmean(proxy))
         if truth is not None:
@@ -122,12 +135,20 @@ def _curve(context: Context, prompts: Sequence[Prompt], written: list[Texts],
     return rows
 
 
+def _step(context: Context, policy: Path) -> int:
+    """Return after how many DPO steps, or rounds of the stage rlhf, a policy was kept."""
+    number = policy.name.rpartition("_")[2]
+    return int(number) if number.isdigit() else context.rounds.rounds
+
+
 def _proxy_results(context: Context, prompts: Sequence[Prompt], before: Texts,
                    after: Texts) -> dict[str, float]:
     """Return how often the vote prefers the tutor after alignment, equal texts one half.
 
     Pairs that are too long for the selectors are left out.
     """
+    if not _has_judges(context):
+        return {}
     pairs = _against(prompts, after, before)
     voted = vote(_judged(context, pairs))
     wins = np.where(np.isnan(voted.log_odds), np.nan, voted.first_wins.astype(float))
@@ -148,7 +169,7 @@ def _true_results(context: Context, prompts: Sequence[Prompt], before: Texts, af
     return {"policy.utility_before": float(start.mean()), "policy.utility_after": float(end.mean()),
             **_with_interval(context, "policy.utility_gain", gains(end, start)),
             **_with_interval(context, "policy.win_rate", win_rates(end, start)),
-            "label.accuracy": _label_accuracy(context, truth)}
+            **_label_results(context, truth)}
 
 
 def _with_interval(context: Context, name: str, values: np.ndarray) -> dict[str, float]:
@@ -162,15 +183,17 @@ def _with_interval(context: Context, name: str, values: np.ndarray) -> dict[str,
             **{key: bound for key, bound in bounds.items() if math.isfinite(bound)}}
 
 
-def _label_accuracy(context: Context, truth: Truth) -> float:
+def _label_results(context: Context, truth: Truth) -> dict[str, float]:
     """Return the share of labelled pairs whose chosen completion is truly better."""
+    if not _has_judges(context):
+        return {}
     right = []
     for row in read_pairs(context.run.path / "label"):
         prompt, chosen, rejected = (
             _content(row[name]) for name in ("prompt", "chosen", "rejected"))
         difference = truth.utility(prompt, chosen) - truth.utility(prompt, rejected)
         right.append(0.5 if difference == 0 else float(difference > 0))
-    return float(np.mean(right))
+    return {"label.accuracy": float(np.mean(right))}
 
 
 def _content(value: Any) -> str:
@@ -181,7 +204,7 @@ def _best_of(context: Context, prompts: Sequence[Prompt], before: Texts,
              truth: Truth | None) -> dict[str, Any]:
     """Return the best-of-n curves of the start policy: by the vote and by true utility."""
     count = context.config.evaluate.best_of
-    if truth is None or count < 2:
+    if truth is None or count < 2 or not _has_judges(context):
         return {}
     texts = [completions[:count] for completions in before]
     pairs = [CompletionPair(prompt, a, b)

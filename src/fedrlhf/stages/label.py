@@ -15,10 +15,9 @@ from fedrlhf.models.adapters import detach
 from fedrlhf.models.generate import complete
 from fedrlhf.models.load import Base, shared_base
 from fedrlhf.seeding import seed_for
-from fedrlhf.selectors.selector import open_selector
-from fedrlhf.selectors.voting import judge_with_all, position_bias, vote
+from fedrlhf.selectors.voting import position_bias, vote
 from fedrlhf.stages.context import Context
-from fedrlhf.stages.select import load_selectors
+from fedrlhf.stages.select import judged_by_selectors
 from fedrlhf.types import CompletionPair, Prompt, Turn, as_turns
 
 PAIRS, SUMMARY = "pairs.parquet", "summary.json"
@@ -113,10 +112,8 @@ def _complete(context: Context, base: Base, batch: Sequence[Prompt], start: int)
                     context.config.runtime.autocast)
 
 
-def _judge(context: Context, folder: Path, pairs: Sequence[CompletionPair]) -> np.ndarray:
+def _judge(context: Context, folder: Path, pairs: list[CompletionPair]) -> np.ndarray:
     """Judge in chunks with every selector; a chunk that is on disk is not judged again."""
-    selector = open_selector(context.config)
-    adapters = load_selectors(context, selector.slot)
     size = 8 * context.config.label.sampling.batch_prompts
     judged = []
     with context.progress.task("label: judge", len(pairs)) as task:
@@ -124,7 +121,7 @@ def _judge(context: Context, folder: Path, pairs: Sequence[CompletionPair]) -> n
             chunk = pairs[start:start + size]
             path = folder / "judged" / f"{start // size:05d}.json"
             if not path.exists():
-                found = judge_with_all(selector, adapters, chunk)
+                found = judged_by_selectors(context, chunk)
                 write_json(path, np.where(np.isnan(found), None, found).tolist())  # type: ignore[call-overload]
             judged.append(np.array(read_json(path), np.float64))
             task.advance(len(chunk))

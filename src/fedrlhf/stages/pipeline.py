@@ -6,7 +6,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from fedrlhf.config import as_dict, build, differences
+from fedrlhf.config import as_dict, differences
 from fedrlhf.errors import ConfigError, UserError
 from fedrlhf.files import read_json, write_json
 from fedrlhf.models.runtime import all_cores, prepare_process
@@ -19,7 +19,7 @@ MARK = "stage.json"
 
 def stages() -> dict[str, Stage]:
     """Return all stages by name, in order; imported late, because TRL takes seconds to import."""
-    from fedrlhf.stages import evaluate, label, partition, select
+    from fedrlhf.stages import evaluate, label, partition, rlhf, select
 
     def align(context: Context) -> None:
         from fedrlhf.stages import align as module
@@ -33,8 +33,12 @@ def stages() -> dict[str, Stage]:
               after=("partition",), needs_clients=True),
         Stage("label", label.run, ("tutor.model", "label"), after=("select",)),
         Stage("align", align, ("tutor", "align"), after=("label",)),
-        Stage("evaluate", evaluate.run, ("evaluate",), after=("select", "align"),
-              optional=("align",), needs_clients=True),
+        Stage("rlhf", rlhf.run,
+              ("tutor", "selector.tokens_per_forward", "objective", "strategy", "rlhf", "faults",
+               "runtime.autocast", "run.seed"),
+              after=("partition",), needs_clients=True),
+        Stage("evaluate", evaluate.run, ("evaluate",), after=("select", "rlhf", "align"),
+              optional=("select", "rlhf", "align"), needs_clients=True),
     )}
 
 
@@ -61,9 +65,19 @@ def check(context: Context, names: list[str]) -> None:
     every = stages()
     for name in (name for name in every if name in names):
         _refuse_changed(context, every[name], _inputs(context, every[name], every))
-    build(context.config.objective, "objective", context.config.trust)
+    _check_objective(context, names)
     template(context.config.selector.template)
     assert context.strategy is not None  # built by looking at it
+
+
+def _check_objective(context: Context, names: list[str]) -> None:
+    stage, other = context.federated_stage, {"select": "rlhf", "rlhf": "select"}
+    if other[stage] in names:
+        raise ConfigError(
+            f"objective={context.config.objective['_target_'].rpartition('.')[2].lower()} belongs "
+            f"to the stage {stage}, run.stages has {other[stage]}: "
+            + ("use run.stages=[partition,rlhf,evaluate]" if stage == "rlhf" else
+               "choose objective=dpo or sft, or run.stages with select"))
 
 
 def check_instructions(context: Context, names: list[str]) -> None:
