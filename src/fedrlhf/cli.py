@@ -59,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="print the resolved configuration")
     config.add_argument("overrides", nargs="*", help="Hydra overrides")
     config.set_defaults(action=_config)
+    plan = commands.add_parser("plan", help="say what a run would do, send and need")
+    plan.add_argument("overrides", nargs="*", help="Hydra overrides such as experiment=smoke")
+    plan.add_argument("--teraflops", type=float, default=200.0, metavar="N",
+                      help="sustained 10^12 operations a second of your GPU (default: %(default)s)")
+    plan.set_defaults(action=_plan)
     doctor = commands.add_parser("doctor", help="say what this machine has and what is missing")
     doctor.set_defaults(action=_doctor)
     report = commands.add_parser("report", help="write report.html of a run, or compare several")
@@ -92,6 +97,15 @@ def _config(options: argparse.Namespace) -> None:
 
     print(yaml.safe_dump(as_dict(load(options.overrides)), sort_keys=False, allow_unicode=True),
           end="")
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from fedrlhf.config import load
+    from fedrlhf.deploy.plan import plan, show
+    from fedrlhf.models.runtime import quiet_libraries
+
+    quiet_libraries()
+    print(show(plan(load(options.overrides), options.teraflops)))
 
 
 def _doctor(options: argparse.Namespace) -> int:

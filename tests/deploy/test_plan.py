@@ -1,0 +1,75 @@
+"""The plan beside what a run then does, and beside published sizes."""
+
+from pathlib import Path
+
+import pytest
+from small_runs import SMALL
+
+from fedrlhf.config import load
+from fedrlhf.deploy.plan import plan, show
+from fedrlhf.errors import ConfigError, DataError
+from fedrlhf.files import read_json
+
+
+def lines(*overrides: str) -> dict[str, tuple[str, str]]:
+    """Return the plan's values and notes by part and name."""
+    return {f"{part.title}: {line.name}": (line.value, line.note)
+            for part in plan(load(list(overrides))) for line in part.lines}
+
+
+def test_bytes_are_those_that_the_run_sent(small_run: Path) -> None:
+    """The rehearsal sends what the run sends, to the byte: training, ranking, agreement."""
+    results = read_json(small_run / "results.json")
+    found = lines(*SMALL)
+    assert found["Stage select: bytes to clients"][0] == f"{results['bytes.down']:,.0f}"
+    assert found["Stage select: bytes from clients"][0] == f"{results['bytes.up']:,.0f}"
+
+
+def test_shards_are_those_of_the_run(small_run: Path) -> None:
+    """Clients and pairs are those of the partition that the run made."""
+    index = read_json(small_run / "partition" / "population.json")
+    found = lines(*SMALL)
+    assert found["Data: clients"][0] == str(len(index["shards"]))
+    assert found["Data: pairs to test"][0] == str(sum(s["sizes"]["test"] for s in index["shards"]))
+
+
+def test_nothing_is_written_or_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan leaves the run's folder as it is and asks for no weights."""
+    from fedrlhf.models import load as loading
+
+    monkeypatch.setattr(loading, "load_base", None)
+    lines(*SMALL, f"run.dir={tmp_path / 'run'}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_that_are_elsewhere() -> None:
+    """Without the data, partition.clients says how many there are; without that it is an error."""
+    away = ("data=hh_rlhf", "data.path=/no/such/file.jsonl", "partition.by=iid")
+    found = lines(*away, "partition.clients=53", "strategy=fedbis")
+    assert found["Data: clients"] == ("53", "as partition.clients says")
+    assert "are not here" in found["Data: pairs"][1]
+    with pytest.raises(DataError, match="set partition.clients, or data.path to a local copy"):
+        lines("data=tulu_human_eval", "data.path=/no/such/file.jsonl")
+
+
+def test_a_policy_stage_and_other_strategies() -> None:
+    """FedBis: 24 rounds x 4 clients are 96 adapters each way, and each of 12 clients gets one.
+
+    The tutor's adapter has 81,920 values: (96 + 12) x 81,920 x 4 bytes down.
+    """
+    found = lines("objective=dpo", "strategy=fedbis", "run.stages=[partition,rlhf,evaluate]")
+    assert found["Stage rlhf: bytes to clients"][0] == f"{108 * 81_920 * 4:,}"
+    assert "Models: selector" not in found
+
+
+def test_unknown_models_are_named() -> None:
+    """A model that is neither here nor built in is an error that lists those that are."""
+    with pytest.raises(ConfigError, match="'no/model' are unknown.*Qwen/Qwen2-0.5B"):
+        lines("tutor.model.path=no/model")
+
+
+def test_the_text_is_a_table() -> None:
+    """Every line stands under a heading, in columns."""
+    text = show(plan(load(list(SMALL))))
+    assert text.startswith("Data\n  source")
+    assert all(line.startswith("  ") for line in text.splitlines() if ":" in line[:4])
