@@ -4,6 +4,7 @@ import codecs
 import csv
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -83,6 +84,51 @@ def text(row: Row, field: str) -> str:
     value = row.get(field)
     if not isinstance(value, str):
         raise BadRow(field, value, "write a text")
+    return value
+
+
+def text_or_empty(row: Row, field: str) -> str:
+    """Return a field that must be there and may be null: then "".
+
+    Raises:
+        BadRow: The row has no such field, or it is something else.
+    """
+    return "" if field in row and row[field] is None else text(row, field)
+
+
+def number(row: Row, field: str) -> float:
+    """Return a field that must be a finite number.
+
+    Raises:
+        BadRow: It is absent or something else.
+    """
+    value = row.get(field)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadRow(field, value, "write a number")
+    return value
+
+
+def record(row: Row, field: str) -> Row:
+    """Return a field that must be a JSON object.
+
+    Raises:
+        BadRow: It is absent or something else.
+    """
+    value = row.get(field)
+    if not isinstance(value, dict):
+        raise BadRow(field, value, "write a JSON object")
+    return value
+
+
+def records(row: Row, field: str) -> list[Row]:
+    """Return a field that must be a list of JSON objects.
+
+    Raises:
+        BadRow: It is absent or something else.
+    """
+    value = row.get(field)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise BadRow(field, value, "write a list of JSON objects")
     return value
 
 
