@@ -14,9 +14,9 @@ from fedrlhf.types import PreferencePair
 _SPLITS = ("train", "validation", "test")
 
 CONTRADICTION = "rows whose label contradicts the scores"
-WEAK = "rows below data.min_score_ratio"
-SECOND_DOMAIN = "rows of posts that are in another domain as well"
-MANY = "rows beyond data.max_per_post"
+WEAK = "rows whose scores are closer than wanted"
+SECOND_DOMAIN = "rows whose post is in another domain as well"
+MANY = "rows beyond the number wanted of a post"
 
 
 class ShpSource(PublishedSource):

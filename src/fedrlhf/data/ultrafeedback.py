@@ -22,7 +22,7 @@ from fedrlhf.types import PreferencePair, Prompt
 ASPECTS = ("helpfulness", "instruction_following", "honesty", "truthfulness")
 
 UNRATED = "completions without a rating of every aspect"
-EQUAL_RATINGS = "pairs of completions with equal ratings"
+EQUAL = "pairs of completions with equal texts or ratings"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Person:
 
     def utility(self, ratings: Sequence[float]) -> float:
         """Return the weighted mean of ratings."""
-        return math.fsum(w * r for w, r in zip(self.weights, ratings, strict=True))
+        return weighted(self.weights, ratings)
 
 
 class UltraFeedbackTruth:
@@ -65,6 +65,7 @@ class UltraFeedbackTruth:
         self.people = {person.client_id: person for person in people}
         self.groups = {person.client_id: person.group for person in people}
         self._tasks = tasks
+        self._weights = np.mean([person.weights for person in people], axis=0).tolist()
 
     def utility(self, prompt: Prompt, completion: str) -> float:
         """Return the people's mean utility of a rated completion of the data set.
@@ -80,7 +81,7 @@ class UltraFeedbackTruth:
 
     def mean(self, ratings: Sequence[float]) -> float:
         """Return the people's mean utility of ratings."""
-        return math.fsum(p.utility(ratings) for p in self.people.values()) / len(self.people)
+        return weighted(self._weights, ratings)
 
     @cached_property
     def _ratings(self) -> dict[tuple[str, str], tuple[float, ...]]:
@@ -147,13 +148,14 @@ class UltraFeedbackSource(PublishedSource):
         pairs = [(task, one, other) for task in self._tasks
                  for one, other in combinations(task.completions, 2)
                  if one.ratings is not None and other.ratings is not None]
-        telling = [pair for pair in pairs if pair[1].ratings != pair[2].ratings]
+        telling = [pair for pair in pairs
+                   if pair[1].ratings != pair[2].ratings and pair[1].text != pair[2].text]
         unrated = sum(c.ratings is None for task in self._tasks for c in task.completions)
-        counts = Counter({UNRATED: unrated, EQUAL_RATINGS: len(pairs) - len(telling)})
+        counts = Counter({UNRATED: unrated, EQUAL: len(pairs) - len(telling)})
         self.left_out = dict(+counts)
         if len(telling) < self._pairs_per_client:
             raise DataError(
-                f"{self.path} has {len(telling)} pairs of completions with different ratings, "
+                f"{self.path} has {len(telling)} pairs of completions that can be compared, "
                 f"fewer than data.pairs_per_client={self._pairs_per_client} ({self.left_out})")
         truth = self.truth()
         return [pair for person in self.people for pair in self._choices(person, telling, truth)]
@@ -186,6 +188,11 @@ class UltraFeedbackSource(PublishedSource):
                     "group": person.group, "source": task.source, "chosen_model": chosen.model,
                     "rejected_model": rejected.model, "oracle_margin": sign * own,
                     "consensus_margin": sign * shared})
+
+
+def weighted(weights: Sequence[float], ratings: Sequence[float]) -> float:
+    """Return the sum of ratings times weights."""
+    return math.fsum(w * r for w, r in zip(weights, ratings, strict=True))
 
 
 def make_people(clients: int, groups: int, focus: float, concentration: float | None,
@@ -238,7 +245,8 @@ def task_of(row: Row) -> Task:
 
 
 def _ratings(completion: Row) -> tuple[float, ...] | None:
-    annotations = record(completion, "annotations")
+    unrated = "annotations" in completion and completion["annotations"] is None
+    annotations = {} if unrated else record(completion, "annotations")
     found = [_rating((annotations.get(aspect) or {}).get("Rating")) for aspect in ASPECTS]
     return None if None in found else tuple(rating for rating in found if rating is not None)
 
