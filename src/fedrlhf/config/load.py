@@ -24,7 +24,10 @@ from fedrlhf.errors import ConfigError
 _COMPONENTS: dict[str, dict[str, type]] = {
     "data": {"tutor": schema.TutorSource, "jsonl": schema.JsonlSource,
              "ukp_convarg": schema.UkpConvArgSource,
-             "tulu_human_eval": schema.TuluHumanEvalSource, "hh_rlhf": schema.HhRlhfSource},
+             "tulu_human_eval": schema.TuluHumanEvalSource, "hh_rlhf": schema.HhRlhfSource,
+             "tldr_comparisons": schema.TldrComparisonsSource, "shp": schema.ShpSource,
+             "ultrafeedback": schema.UltraFeedbackSource, "prism": schema.PrismSource,
+             "chatbot_arena": schema.ChatbotArenaSource},
     "objective": {"choice": schema.Choice, "reward": schema.Reward, "dpo": schema.LocalDpo,
                   "sft": schema.LocalSft},
     "strategy": {"fedbis": schema.FedBis, "fedbiscuit": schema.FedBiscuit, "ifca": schema.Ifca,

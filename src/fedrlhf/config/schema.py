@@ -44,12 +44,21 @@ class TutorSource:
 
 
 @dataclass
-class JsonlSource:
+class ServerPrompts:
+    """The prompts that the server owns, for the sources that have none of their own."""
+
+    instructions: str | None = None  # file, folder or hub name: prompts or demonstrations
+    instructions_revision: str | None = None  # on the hub
+    instructions_split: str = "train"
+    instructions_limit: int | None = None  # rows to read; null: all
+
+
+@dataclass
+class JsonlSource(ServerPrompts):
     """Preferences in a JSON-lines file: TRL's columns or completion_a/completion_b/preference."""
 
     _target_: str = "fedrlhf.data.jsonl.JsonlSource"
     path: str = MISSING
-    instructions: str | None = None  # JSON lines with a `prompt`, for the server's stages
 
 
 @dataclass
@@ -69,14 +78,71 @@ class TuluHumanEvalSource:
 
 
 @dataclass
-class HhRlhfSource:
-    """Helpful and harmless dialogues (Bai et al., 2022), from a local file or the hub."""
+class PublishedSource(ServerPrompts):
+    """A data set on the hub, or a local copy of it."""
+
+    path: str = MISSING
+    revision: str | None = None  # on the hub: a commit fixes what is read
+    split: str = "train"
+    limit: int | None = None  # rows to read; null: all
+
+
+@dataclass
+class HhRlhfSource(PublishedSource):
+    """Helpful and harmless dialogues (Bai et al., 2022)."""
 
     _target_: str = "fedrlhf.data.hh_rlhf.HhRlhfSource"
     path: str = "Anthropic/hh-rlhf"
-    revision: str | None = None
-    split: str = "train"
-    limit: int | None = None
+
+
+@dataclass
+class TldrComparisonsSource(PublishedSource):
+    """Comparisons of two summaries of a forum post (Stiennon et al., 2020)."""
+
+    _target_: str = "fedrlhf.data.tldr_comparisons.TldrComparisonsSource"
+    path: str = "openai/summarize_from_feedback"
+    split: str = "train"  # train | validation | valid1 | valid2
+
+
+@dataclass
+class ShpSource(PublishedSource):
+    """Which of two comments forum readers prefer (Ethayarajh et al., 2022)."""
+
+    _target_: str = "fedrlhf.data.shp.ShpSource"
+    path: str = "stanfordnlp/SHP"
+    min_score_ratio: float | None = None  # leave out pairs whose scores are closer
+    max_per_post: int | None = None
+
+
+@dataclass
+class UltraFeedbackSource(PublishedSource):
+    """Completions rated on four aspects (Cui et al., 2024), weighed by simulated people."""
+
+    _target_: str = "fedrlhf.data.ultrafeedback.UltraFeedbackSource"
+    path: str = "openbmb/UltraFeedback"
+    clients: int = 12
+    groups: int = 4  # 1 to 4: one for each aspect
+    pairs_per_client: int = 200
+    focus: float = 0.9  # share of a group's weight on its own aspect; 0: all groups alike
+    concentration: float | None = 50.0  # of people around their group; null: exactly its weights
+    temperature: float = 0.5  # of the Bradley-Terry choice, in points of rating
+    seed: int = 0
+
+
+@dataclass
+class PrismSource(PublishedSource):
+    """People's ratings in their own conversations (Kirk et al., 2024)."""
+
+    _target_: str = "fedrlhf.data.prism.PrismSource"
+    path: str = "HannahRoseKirk/prism-alignment"
+
+
+@dataclass
+class ChatbotArenaSource(PublishedSource):
+    """People's votes on two unnamed models' answers (Zheng et al., 2023)."""
+
+    _target_: str = "fedrlhf.data.chatbot_arena.ChatbotArenaSource"
+    path: str = "lmsys/chatbot_arena_conversations"
 
 
 @dataclass

@@ -4,11 +4,11 @@ import math
 from functools import partial
 from pathlib import Path
 
+from fedrlhf.data.instructions import read_instructions
 from fedrlhf.data.lines import BadRow, Row, read_json_lines
 from fedrlhf.data.source import Instructions, Truth
-from fedrlhf.data.turns import prompt_and_completions, prompt_key, prompt_of
-from fedrlhf.errors import DataError
-from fedrlhf.types import PreferencePair, Prompt
+from fedrlhf.data.turns import prompt_and_completions
+from fedrlhf.types import PreferencePair
 
 CHOSEN = ("chosen", "rejected", "tie", "chosen_first")
 JUDGED = ("completion_a", "completion_b", "preference")
@@ -16,7 +16,6 @@ SHARED = ("prompt", "client_id", "weight")
 # 0 is not among them: it could mean the first completion or a tie.
 PREFERENCES = {"a": "a", "A": "a", "1": "a", 1: "a", "b": "b", "B": "b", "2": "b", 2: "b",
                "tie": "tie"}
-EVALUATE_EVERY = 4
 
 
 class JsonlSource:
@@ -37,17 +36,21 @@ class JsonlSource:
         name: The file's name without its endings.
     """
 
-    def __init__(self, path: str, instructions: str | None) -> None:
+    def __init__(self, path: str, instructions: str | None,
+                 instructions_revision: str | None = None, instructions_split: str = "train",
+                 instructions_limit: int | None = None) -> None:
         """Name the files; they are read when asked for.
 
         Args:
             path: The file of preferences.
-            instructions: A file of rows ``{"prompt": …}`` for the server's stages, or None. A row
-                may add ``"split": "label"`` or ``"evaluate"``; of the prompts without one, every
-                fourth is for evaluation.
+            instructions: The server's prompts (see `read_instructions`), or None.
+            instructions_revision: Their version on the hub; None for local files.
+            instructions_split: Their split.
+            instructions_limit: Read at most so many of their rows; None: all.
         """
         self._path = Path(path).expanduser()
-        self._instructions = None if instructions is None else Path(instructions).expanduser()
+        self._instructions = partial(read_instructions, instructions, instructions_revision,
+                                     instructions_split, instructions_limit)
         self.name = self._path.name.removesuffix(".gz").removesuffix(".jsonl")
 
     def preferences(self) -> list[PreferencePair]:
@@ -59,14 +62,12 @@ class JsonlSource:
         return read_json_lines(self._path, partial(preference_pair, source=self.name))
 
     def instructions(self) -> Instructions:
-        """Return the prompts of the instructions file, each once.
+        """Return the server's prompts, each once.
 
         Raises:
-            DataError: The file cannot be read, has bad rows or gives a prompt both splits.
+            DataError: They cannot be read, have bad rows or one of them has both splits.
         """
-        if self._instructions is None:
-            return Instructions()
-        return _instructions(self._instructions, read_json_lines(self._instructions, _instruction))
+        return self._instructions()
 
     def truth(self) -> Truth | None:
         """Return None: nobody planted the preferences of real people."""
@@ -132,27 +133,3 @@ def _weight(row: Row) -> float:
     if type(value) not in (int, float) or not 0 < value < math.inf:
         raise BadRow("weight", value, "must be a number above 0; leave out a row that has none")
     return float(value)
-
-
-def _instruction(row: Row) -> tuple[Prompt, str | None]:
-    split = row.get("split")
-    if split not in (None, "label", "evaluate"):
-        raise BadRow("split", split, "must be label or evaluate, or leave it out")
-    return prompt_of(row), split
-
-
-def _instructions(path: Path, rows: list[tuple[Prompt, str | None]]) -> Instructions:
-    """Sort prompts into splits; a prompt in both would be evaluated on what it was trained on."""
-    prompts: dict[str, Prompt] = {}
-    splits: dict[str, str] = {}
-    for prompt, split in rows:
-        key = prompt_key(prompt)
-        prompts.setdefault(key, prompt)
-        if split is not None and splits.setdefault(key, split) != split:
-            raise DataError(f"{path}: the prompt {str(prompt)[:60]!r} has both splits, "
-                            "label and evaluate; keep one of the rows")
-    free = [key for key in prompts if key not in splits]
-    splits |= {key: "label" if place % EVALUATE_EVERY else "evaluate"
-               for place, key in enumerate(free, 1)}
-    return Instructions(*(tuple(prompt for key, prompt in prompts.items() if splits[key] == split)
-                          for split in ("label", "evaluate")))

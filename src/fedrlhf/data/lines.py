@@ -4,8 +4,10 @@ import codecs
 import csv
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,15 +62,17 @@ def read_rows(path: Path, rows: Iterable[tuple[int, Raw]],
     return made
 
 
-def read_json_lines(path: Path, parse: Callable[[Row], Made]) -> list[Made]:
+def read_json_lines(path: Path, parse: Callable[[Row], Made],
+                    limit: int | None = None) -> list[Made]:
     """Parse each line of a JSON-lines file, compressed where its name ends in ``.gz``.
 
-    Empty lines are skipped.
+    Empty lines are skipped; with a limit, so many of the others are read.
 
     Raises:
         DataError: As for `read_rows`.
     """
-    return read_rows(path, _numbered_lines(path), lambda line: parse(_decode(line)))
+    lines = islice(_numbered_lines(path), limit)
+    return read_rows(path, lines, lambda line: parse(_decode(line)))
 
 
 def text(row: Row, field: str) -> str:
@@ -80,6 +84,51 @@ def text(row: Row, field: str) -> str:
     value = row.get(field)
     if not isinstance(value, str):
         raise BadRow(field, value, "write a text")
+    return value
+
+
+def text_or_empty(row: Row, field: str) -> str:
+    """Return a field that must be there and may be null: then "".
+
+    Raises:
+        BadRow: The row has no such field, or it is something else.
+    """
+    return "" if field in row and row[field] is None else text(row, field)
+
+
+def number(row: Row, field: str) -> float:
+    """Return a field that must be a finite number.
+
+    Raises:
+        BadRow: It is absent or something else.
+    """
+    value = row.get(field)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadRow(field, value, "write a number")
+    return value
+
+
+def record(row: Row, field: str) -> Row:
+    """Return a field that must be a JSON object.
+
+    Raises:
+        BadRow: It is absent or something else.
+    """
+    value = row.get(field)
+    if not isinstance(value, dict):
+        raise BadRow(field, value, "write a JSON object")
+    return value
+
+
+def records(row: Row, field: str) -> list[Row]:
+    """Return a field that must be a list of JSON objects.
+
+    Raises:
+        BadRow: It is absent or something else.
+    """
+    value = row.get(field)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise BadRow(field, value, "write a list of JSON objects")
     return value
 
 

@@ -15,9 +15,16 @@ class Instructions:
 
 
 class Truth(Protocol):
-    """Planted truth of a simulated population; real data have none."""
+    """Planted truth of a simulated population; real data have none.
+
+    Attributes:
+        groups: Each client's group.
+        any_text: Whether the utility of every text is known, also of what the tutor writes;
+            otherwise only that of the source's own completions.
+    """
 
     groups: dict[str, int]
+    any_text: bool
 
     def utility(self, prompt: Prompt, completion: str) -> float:
         """Return the population's mean utility of a completion."""
@@ -36,3 +43,13 @@ class Source(Protocol):
 
     def truth(self) -> Truth | None:
         """Return the planted truth, or None for real data."""
+
+
+def left_out(source: Source) -> dict[str, int]:
+    """Return what a source left out of its preferences, by the names of counts.
+
+    A source that leaves something out has, after `preferences`, an attribute ``left_out``: numbers
+    by what it was and why, such as "rows without an answer".
+    """
+    found: dict[str, int] = getattr(source, "left_out", {})
+    return {reason.replace(" ", "_"): count for reason, count in found.items()}

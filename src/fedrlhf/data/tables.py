@@ -5,19 +5,24 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fedrlhf.data.lines import Made, Row, read_rows
+from fedrlhf.data.lines import Made, Row, read_json_lines, read_rows
 from fedrlhf.errors import DataError
 
+_LINES = (".jsonl", ".jsonl.gz")
 _BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv",
              ".arrow": "arrow"}
+_WORDS = {"name": "subset", "data_dir": "folder", "split": "split", "revision": "revision"}
 _COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 
 
 def read_table(path: str, parse: Callable[[Row], Made], *, revision: str | None, split: str,
-               subset: str | None = None, limit: int | None = None) -> list[Made]:
+               subset: str | None = None, folder: str | None = None,
+               limit: int | None = None) -> list[Made]:
     """Parse the rows of one split of a data set; bad rows are reported by number.
 
-    No code of a data set is executed: `datasets` reads data files and nothing else.
+    No code of a data set is executed: `datasets` reads data files and nothing else. A file of JSON
+    lines is read here, line by line: the values stay what they are in the file, whereas a table
+    has one type for each column.
 
     Args:
         path: A file (json, jsonl, parquet, csv, arrow, also compressed), a folder laid out as on
@@ -25,36 +30,40 @@ def read_table(path: str, parse: Callable[[Row], Made], *, revision: str | None,
         parse: Makes something of a row or raises BadRow.
         revision: Commit, tag or branch on the hub; None for local files.
         split: The split to read; a single file is read whatever it is called.
-        subset: Which of the data set's configurations, where it has several.
+        subset: Which of the data set's configurations, where its card describes several.
+        folder: Read only this folder of the data set; a single file is read wherever it is.
         limit: Read at most so many rows; None: all.
 
     Raises:
         DataError: Nothing can be read there, there is no such split, or rows are bad.
     """
-    rows = _rows(path, revision, split, subset)
+    local = Path(path).expanduser()
+    if local.exists() and revision is not None:
+        raise DataError(f"revision={revision} names a version on the hub, but {path} is a "
+                        "local path; leave the revision out")
+    if local.name.endswith(_LINES):  # no data set on the hub is called so
+        return read_json_lines(local, parse, limit)
+    rows = _rows(path, {"name": subset, "data_dir": folder, "split": split, "revision": revision})
     return read_rows(Path(path), enumerate(islice(rows, limit), 1), parse)
 
 
-def _rows(path: str, revision: str | None, split: str, subset: str | None) -> Iterator[Row]:
+def _rows(path: str, options: dict[str, Any]) -> Iterator[Row]:
     from datasets import load_dataset  # takes seconds to import
 
     local = Path(path).expanduser()
-    if local.exists() and revision is not None:
-        raise DataError(f"data.revision={revision} names a version on the hub, but {path} is a "
-                        "local path; leave the revision out")
-    options: dict[str, Any] = {"split": split, "revision": revision, "streaming": True}
     try:
         if local.is_file():
             found: Iterable[Row] = load_dataset(
                 _builder(local), data_files=str(local), split="train", streaming=True)
         else:
-            found = load_dataset(str(local) if local.exists() else path, subset, **options)
-    except (OSError, ValueError) as error:
+            found = load_dataset(str(local) if local.exists() else path, streaming=True, **options)
+        yield from found
+    # RuntimeError: the data set is a script, which is never executed.
+    except (OSError, ValueError, RuntimeError) as error:
         place = "cannot be read" if local.exists() else (
             f"is neither here (from {Path.cwd()}) nor can it be loaded from the hub")
-        raise DataError(f"{path} {place} (revision {revision}, subset {subset}, split {split}): "
-                        f"{' '.join(str(error).split())}") from error
-    return iter(found)
+        asked = ", ".join(f"{_WORDS[key]} {value}" for key, value in options.items() if value)
+        raise DataError(f"{path} {place} ({asked}): {' '.join(str(error).split())}") from error
 
 
 def _builder(file: Path) -> str:

@@ -42,6 +42,8 @@ def evaluate_policy(context: Context) -> dict[str, float]:
     snapshots = trained_policies(context)
     written = _write_all(context, prompts, snapshots)
     truth = context.source.truth()
+    if truth is not None and not truth.any_text:  # nobody knows the worth of what the tutor writes
+        truth = None
     drawn, written[0] = written[0], [texts[:settings.samples] for texts in written[0]]
     before, after = written[0], written[-1]
     curve = _curve(context, prompts, written, snapshots, truth)

@@ -1,7 +1,10 @@
 """partition: preferences become shards, one for each client."""
 
+from dataclasses import replace
+
 from fedrlhf.data.partition import partition
 from fedrlhf.data.population import write_population
+from fedrlhf.data.source import left_out
 from fedrlhf.data.summary import summarise
 from fedrlhf.stages.context import Context
 
@@ -14,7 +17,11 @@ def run(context: Context) -> None:
     """
     config = context.config
     population = partition(context.source.preferences(), config.partition, config.run.seed)
+    missing = left_out(context.source)
+    population = replace(population, counts={**missing, **population.counts})
     write_population(context.run.folder("partition"), population, summarise(population))
     context.progress.message(
         f"partition: {len(population.shards)} clients, "
-        f"{sum(len(shard.pairs) for shard in population.shards)} pairs")
+        f"{sum(len(shard.pairs) for shard in population.shards)} pairs"
+        + "".join(f"; left out: {count} {name.replace('_', ' ')}"
+                  for name, count in missing.items()))

@@ -23,6 +23,8 @@ _COUNT_CHANCES = (0.1, 0.35, 0.35, 0.2)
 class TutorTruth:
     """The students' tastes, which no part of a run may use except to measure it."""
 
+    any_text = True
+
     def __init__(self, students: list[Student]) -> None:
         self.students = {student.client_id: student for student in students}
         self.groups = {student.client_id: student.group for student in students}
