@@ -107,10 +107,12 @@ class Model:
 
     path: str = "tiny_tutor"
     revision: str | None = None
-    dtype: str = "float32"  # float32 | bfloat16 | float16
+    dtype: str = "float32"  # float32 | bfloat16 | float16; nf4 multiplies in it too
     quantization: str = "none"  # none | int8 | nf4 (bitsandbytes)
-    attention: str = "sdpa"  # sdpa | eager | flash_attention_2
-    trust_remote_code: bool = False
+    # auto: flash_attention_2 where package, GPU and dtype allow it, else the model's own choice of
+    attention: str = "auto"  # auto | sdpa | eager | flash_attention_2
+    gradient_checkpointing: bool = False  # training computes activations again: less memory, slower
+    trust_remote_code: bool = False  # runs Python code that comes with the model
 
 
 @dataclass(unsafe_hash=True)

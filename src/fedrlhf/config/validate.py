@@ -19,7 +19,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     **{f"{part}.model.{key}": options for part in ("tutor", "selector") for key, options in {
         "dtype": ("float32", "bfloat16", "float16"),
         "quantization": ("none", "int8", "nf4"),
-        "attention": ("sdpa", "eager", "flash_attention_2")}.items()},
+        "attention": ("auto", "sdpa", "eager", "flash_attention_2")}.items()},
     "selector.adapter.kind": ("lora", "ffa", "top_layers"),
     # Freezing A serves averaging: no use for one tutor.
     "tutor.adapter.kind": ("lora", "top_layers"),
