@@ -53,6 +53,14 @@ class CompletionPair:
     second: str
 
 
+@dataclass(frozen=True)
+class Demonstration:
+    """A prompt and a completion to imitate: what supervised fine-tuning learns from."""
+
+    prompt: Prompt
+    completion: str
+
+
 def as_text(prompt: Prompt) -> str:
     """Render a prompt as one text; a conversation gets a line for each turn."""
     if isinstance(prompt, str):

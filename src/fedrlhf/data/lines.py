@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,15 +61,17 @@ def read_rows(path: Path, rows: Iterable[tuple[int, Raw]],
     return made
 
 
-def read_json_lines(path: Path, parse: Callable[[Row], Made]) -> list[Made]:
+def read_json_lines(path: Path, parse: Callable[[Row], Made],
+                    limit: int | None = None) -> list[Made]:
     """Parse each line of a JSON-lines file, compressed where its name ends in ``.gz``.
 
-    Empty lines are skipped.
+    Empty lines are skipped; with a limit, so many of the others are read.
 
     Raises:
         DataError: As for `read_rows`.
     """
-    return read_rows(path, _numbered_lines(path), lambda line: parse(_decode(line)))
+    lines = islice(_numbered_lines(path), limit)
+    return read_rows(path, lines, lambda line: parse(_decode(line)))
 
 
 def text(row: Row, field: str) -> str:

@@ -5,9 +5,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fedrlhf.data.lines import Made, Row, read_rows
+from fedrlhf.data.lines import Made, Row, read_json_lines, read_rows
 from fedrlhf.errors import DataError
 
+_LINES = (".jsonl", ".jsonl.gz")
 _BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv",
              ".arrow": "arrow"}
 _COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
@@ -17,7 +18,9 @@ def read_table(path: str, parse: Callable[[Row], Made], *, revision: str | None,
                subset: str | None = None, limit: int | None = None) -> list[Made]:
     """Parse the rows of one split of a data set; bad rows are reported by number.
 
-    No code of a data set is executed: `datasets` reads data files and nothing else.
+    No code of a data set is executed: `datasets` reads data files and nothing else. A file of JSON
+    lines is read here, line by line: the values stay what they are in the file, whereas a table
+    has one type for each column.
 
     Args:
         path: A file (json, jsonl, parquet, csv, arrow, also compressed), a folder laid out as on
@@ -31,6 +34,12 @@ def read_table(path: str, parse: Callable[[Row], Made], *, revision: str | None,
     Raises:
         DataError: Nothing can be read there, there is no such split, or rows are bad.
     """
+    local = Path(path).expanduser()
+    if local.exists() and revision is not None:
+        raise DataError(f"data.revision={revision} names a version on the hub, but {path} is a "
+                        "local path; leave the revision out")
+    if local.name.endswith(_LINES):  # no data set on the hub is called so
+        return read_json_lines(local, parse, limit)
     rows = _rows(path, revision, split, subset)
     return read_rows(Path(path), enumerate(islice(rows, limit), 1), parse)
 
@@ -39,9 +48,6 @@ def _rows(path: str, revision: str | None, split: str, subset: str | None) -> It
     from datasets import load_dataset  # takes seconds to import
 
     local = Path(path).expanduser()
-    if local.exists() and revision is not None:
-        raise DataError(f"data.revision={revision} names a version on the hub, but {path} is a "
-                        "local path; leave the revision out")
     options: dict[str, Any] = {"split": split, "revision": revision, "streaming": True}
     try:
         if local.is_file():
@@ -49,12 +55,13 @@ def _rows(path: str, revision: str | None, split: str, subset: str | None) -> It
                 _builder(local), data_files=str(local), split="train", streaming=True)
         else:
             found = load_dataset(str(local) if local.exists() else path, subset, **options)
-    except (OSError, ValueError) as error:
+        yield from found
+    # RuntimeError: the data set is a script, which is never executed.
+    except (OSError, ValueError, RuntimeError) as error:
         place = "cannot be read" if local.exists() else (
             f"is neither here (from {Path.cwd()}) nor can it be loaded from the hub")
         raise DataError(f"{path} {place} (revision {revision}, subset {subset}, split {split}): "
                         f"{' '.join(str(error).split())}") from error
-    return iter(found)
 
 
 def _builder(file: Path) -> str:

@@ -54,7 +54,22 @@ def prompt_and_completions(row: Row, first: str, second: str) -> tuple[Prompt, s
     prompt = shared_beginning(left, right) if given is None else given
     if not prompt:
         raise BadRow("prompt", None, f"give it, or let {first} and {second} begin with it")
-    return prompt, _completion(left, prompt, first), _completion(right, prompt, second)
+    return (prompt, completion_after(prompt, left, first),
+            completion_after(prompt, right, second))
+
+
+def completion_after(prompt: Prompt, dialogue: tuple[Turn, ...], field: str) -> str:
+    """Return the text of the one turn that a dialogue adds to a prompt, which it may repeat.
+
+    Raises:
+        BadRow: There is not exactly one more turn, or it is not the assistant's.
+    """
+    beginning = tuple(as_turns(prompt))
+    rest = dialogue[len(beginning):] if dialogue[:len(beginning)] == beginning else dialogue
+    if len(rest) != 1 or rest[0]["role"] != "assistant":
+        raise BadRow(field, [turn["role"] for turn in rest],
+                     "after the prompt there must be exactly one turn, of the assistant")
+    return rest[0]["content"]
 
 
 def prompt_key(prompt: Prompt) -> str:
@@ -70,15 +85,6 @@ def shared_beginning(left: tuple[Turn, ...], right: tuple[Turn, ...]) -> tuple[T
     most = min(len(left), len(right)) - 1
     length = next((place for place in range(most) if left[place] != right[place]), most)
     return left[:length]
-
-
-def _completion(dialogue: tuple[Turn, ...], prompt: Prompt, field: str) -> str:
-    beginning = tuple(as_turns(prompt))
-    rest = dialogue[len(beginning):] if dialogue[:len(beginning)] == beginning else dialogue
-    if len(rest) != 1 or rest[0]["role"] != "assistant":
-        raise BadRow(field, [turn["role"] for turn in rest],
-                     "after the prompt there must be exactly one turn, of the assistant")
-    return rest[0]["content"]
 
 
 def _turn(value: Any, field: str) -> Turn:
