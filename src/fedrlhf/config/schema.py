@@ -9,7 +9,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
-STAGES = ("partition", "select", "label", "align", "evaluate")
+STAGES = ("partition", "select", "label", "align", "evaluate")  # what a run does by default
+ALL_STAGES = ("partition", "sft", "select", "label", "align", "evaluate")
 
 
 @dataclass
@@ -249,6 +250,28 @@ class Sampling:
 
 
 @dataclass
+class Sft:
+    """TRL's supervised fine-tuning of the tutor's adapter on demonstrations (stage `sft`).
+
+    Paper: before alignment. The loss is that of the completion's tokens alone.
+    """
+
+    path: str | None = None  # a file, a folder or a name on the hub
+    revision: str | None = None
+    split: str = "train"
+    limit: int | None = None  # rows; null: all
+    learning_rate: float = 2e-4
+    optimizer: str = "adamw"  # adamw | rmsprop
+    epochs: float = 1.0
+    max_steps: int | None = None
+    batch_size: int = 16
+    micro_batch_size: int = 16
+    max_length: int = 1024
+    warmup_ratio: float = 0.03
+    checkpoint_steps: int = 10  # steps between resumable checkpoints
+
+
+@dataclass
 class Label:
     """The tutor writes completions; the selectors' vote makes preference pairs."""
 
@@ -308,6 +331,9 @@ class Runtime:
     client_cpus: int = 1
     client_gpus: float = 0.0
     autocast: str = "off"  # off | bfloat16 | auto (bfloat16 where the processor has it)
+    trainer_processes: int | None = None  # of sft and align; null: one for each visible GPU
+    fsdp: bool = False  # shard the tutor over these processes instead of a copy in each
+    accelerate_config: str | None = None  # a file of `accelerate config` for these processes
 
 
 @dataclass
@@ -322,6 +348,7 @@ class Config:
     objective: Any = MISSING
     strategy: Any = MISSING
     select: Select = field(default_factory=Select)
+    sft: Sft = field(default_factory=Sft)
     label: Label = field(default_factory=Label)
     align: Dpo = field(default_factory=Dpo)
     evaluate: Evaluate = field(default_factory=Evaluate)

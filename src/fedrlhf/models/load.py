@@ -1,6 +1,8 @@
 """Load a frozen causal LM and its tokenizer, once for each process."""
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -62,27 +64,34 @@ def load_base(spec: Model) -> Base:
     Raises:
         ConfigError: The model cannot be found or needs a package that is missing.
     """
-    place = resolve(spec.path)
-    options: dict[str, Any] = {"revision": spec.revision or "main",
-                               "trust_remote_code": spec.trust_remote_code}
-    try:
+    place, options = resolve(spec.path), _options(spec)
+    tokenizer = load_tokenizer(spec)
+    with _explained(spec):
         if hasattr(AutoConfig.from_pretrained(place, **options), "vision_config"):
             raise ConfigError(f"model {spec.path!r} reads images as well; choose a text model of "
                               "its family")
-        tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model = AutoModelForCausalLM.from_pretrained(
             place, dtype=getattr(torch, spec.dtype), attn_implementation=_attention(spec),
             quantization_config=_quantization(spec), use_safetensors=True, **options)
-    except (OSError, ImportError, ValueError) as error:
-        raise ConfigError(f"model {spec.path!r} cannot be loaded: {_summary(error)}") from error
     if spec.quantization == "none":
         model.to(default_device())  # type: ignore[arg-type]
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     model.requires_grad_(False)
     if spec.gradient_checkpointing:
         model.activation_checkpointing_enable()
     return Base(model.eval(), tokenizer, spec)
+
+
+def load_tokenizer(spec: Model) -> PreTrainedTokenizerBase:
+    """Load a model's tokenizer; one without a padding token pads with its end token.
+
+    Raises:
+        ConfigError: It cannot be found.
+    """
+    with _explained(spec):
+        tokenizer = AutoTokenizer.from_pretrained(resolve(spec.path), **_options(spec))
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
 
 
 def resolve(path: str) -> str:
@@ -95,6 +104,18 @@ def resolve(path: str) -> str:
 def default_device() -> torch.device:
     """Return the first GPU of the process, or the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _options(spec: Model) -> dict[str, Any]:
+    return {"revision": spec.revision or "main", "trust_remote_code": spec.trust_remote_code}
+
+
+@contextmanager
+def _explained(spec: Model) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ImportError, ValueError) as error:
+        raise ConfigError(f"model {spec.path!r} cannot be loaded: {_summary(error)}") from error
 
 
 def _attention(spec: Model) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from fedrlhf.config.schema import STAGES
+from fedrlhf.config.schema import ALL_STAGES
 from fedrlhf.errors import UserError
 from fedrlhf.files import read_json
 from fedrlhf.tracking.metrics import read_metrics
@@ -94,7 +94,7 @@ def read_artifacts(run: RunDirectory) -> Artifacts:
     """
     path = run.path
     text, config = _read_config(path / CONFIG)
-    stages = {name: read_object(path / name / "stage.json") for name in STAGES
+    stages = {name: read_object(path / name / "stage.json") for name in ALL_STAGES
               if (path / name / "stage.json").exists()}
     costs = {kind.rpartition(".")[2]: facts(cost) for stage in ("select", "evaluate")
              for kind, cost in read_object(path / stage / "costs.json").items()}

@@ -18,7 +18,7 @@ from fedrlhf.evaluation.policy import (
     win_rates,
 )
 from fedrlhf.files import write_json
-from fedrlhf.models.adapters import attach, detach
+from fedrlhf.models.adapters import attach
 from fedrlhf.models.generate import complete
 from fedrlhf.models.load import shared_base
 from fedrlhf.seeding import seed_for
@@ -27,6 +27,7 @@ from fedrlhf.selectors.voting import judge_with_all, vote
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.label import read_pairs
 from fedrlhf.stages.select import load_selectors
+from fedrlhf.stages.start_policy import write_start_policy
 from fedrlhf.types import CompletionPair, Prompt, as_text
 
 SAMPLES, BEST_OF, CURVE = "samples.json", "best_of.json", "curve.json"
@@ -69,8 +70,9 @@ def _write_all(context: Context, prompts: Sequence[Prompt],
     written = []
     with context.progress.task("evaluate: write", (1 + len(snapshots)) * len(prompts)) as task:
         for number, snapshot in enumerate([None, *snapshots]):
-            detach(base)
-            if snapshot is not None:
+            if snapshot is None:
+                write_start_policy(context, base)
+            else:
                 slot = attach(base, config.tutor.adapter, config.run.seed)
                 slot.write(slot.load(snapshot))
             texts: Texts = []
