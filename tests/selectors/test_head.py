@@ -1,8 +1,9 @@
 """Two rows of the head at the last position against full logits: values and gradients.
 
 Tiny random models of families that differ in what matters here: grouped keys (Llama), normalised
-queries (Qwen3), a sliding window with and without layer types and soft-capped logits (Gemma 2,
-Mistral), scaled logits (Cohere, Granite), a head with a bias (Phi), layers without keys (LFM2).
+queries (Qwen3), biased ones (Qwen2), scaled embeddings (Gemma), a sliding window with and without
+layer types, soft-capped logits and two rotations (Gemma 2 and 3, Mistral), scaled logits (Cohere,
+Granite), a head with a bias (Phi), layers without keys (LFM2).
 """
 
 import pytest
@@ -11,6 +12,8 @@ from transformers import (
     AutoModelForCausalLM,
     CohereConfig,
     Gemma2Config,
+    Gemma3TextConfig,
+    GemmaConfig,
     GraniteConfig,
     Lfm2Config,
     LlamaConfig,
@@ -18,6 +21,7 @@ from transformers import (
     PhiConfig,
     PreTrainedConfig,
     PreTrainedModel,
+    Qwen2Config,
     Qwen3Config,
 )
 
@@ -33,10 +37,14 @@ SMALL = {"vocab_size": 61, "hidden_size": 32, "intermediate_size": 48, "num_hidd
 GROUPED = {**SMALL, "num_key_value_heads": 2, "head_dim": 8}
 FAMILIES: dict[str, PreTrainedConfig] = {
     "llama": LlamaConfig(**GROUPED),
+    "qwen2": Qwen2Config(**{key: value for key, value in GROUPED.items() if key != "head_dim"}),
     "qwen3": Qwen3Config(**GROUPED),
+    "gemma": GemmaConfig(**GROUPED),
     "gemma2": Gemma2Config(**GROUPED, sliding_window=WINDOW, query_pre_attn_scalar=8,
                            final_logit_softcapping=3.0, attn_logit_softcapping=5.0,
                            attn_implementation="eager"),
+    "gemma3": Gemma3TextConfig(**GROUPED, sliding_window=WINDOW, query_pre_attn_scalar=8,
+                               layer_types=["sliding_attention", "full_attention"]),
     "mistral": MistralConfig(**GROUPED, sliding_window=WINDOW),
     "cohere": CohereConfig(**GROUPED, logit_scale=0.5),
     "granite": GraniteConfig(**GROUPED, logits_scaling=4.0),
@@ -44,7 +52,7 @@ FAMILIES: dict[str, PreTrainedConfig] = {
     "lfm2": Lfm2Config(**{**GROUPED, "num_hidden_layers": 3, "block_auto_adjust_ff_dim": False},
                        layer_types=["conv", "full_attention", "conv"]),
 }
-LOOK_BACK = ("gemma2", "mistral")
+LOOK_BACK = ("gemma2", "gemma3", "mistral")
 SHARED = tuple(name for name in FAMILIES if name != "lfm2")
 
 

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fedrlhf.stages.align import _last_checkpoint, snapshot_steps, steps_of
+from fedrlhf.stages.training import (
+    last_checkpoint,
+    remove_broken_checkpoints,
+    snapshot_steps,
+    steps_of,
+)
 
 
 @pytest.mark.parametrize(("pairs", "batch", "epochs", "limit", "steps"), [
@@ -34,5 +39,6 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "trainer_state.json").write_text(text)
     (tmp_path / "checkpoint-30").mkdir()
-    assert _last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    remove_broken_checkpoints(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-9"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-STAGES = ("partition", "select", "label", "align", "rlhf", "evaluate")
+STAGES = ("partition", "sft", "select", "label", "align", "rlhf", "evaluate")
 FEDERATED = ("select", "rlhf")  # the stages in which clients train
 MAIN_JOB = ("partition", "select", "label", "align", "evaluate")
 
@@ -175,10 +175,12 @@ class Model:
 
     path: str = "tiny_tutor"
     revision: str | None = None
-    dtype: str = "float32"  # float32 | bfloat16 | float16
+    dtype: str = "float32"  # float32 | bfloat16 | float16; nf4 multiplies in it too
     quantization: str = "none"  # none | int8 | nf4 (bitsandbytes)
-    attention: str = "sdpa"  # sdpa | eager | flash_attention_2
-    trust_remote_code: bool = False
+    # auto: flash_attention_2 where package, GPU and dtype allow it, else the model's own choice of
+    attention: str = "auto"  # auto | sdpa | eager | flash_attention_2
+    gradient_checkpointing: bool = False  # training computes activations again: less memory, slower
+    trust_remote_code: bool = False  # runs Python code that comes with the model
 
 
 @dataclass(unsafe_hash=True)
@@ -348,6 +350,28 @@ class Sampling:
 
 
 @dataclass
+class Sft:
+    """TRL's supervised fine-tuning of the tutor's adapter on demonstrations (stage `sft`).
+
+    Paper: before alignment. The loss is that of the completion's tokens alone.
+    """
+
+    path: str | None = None  # a file, a folder or a name on the hub
+    revision: str | None = None
+    split: str = "train"
+    limit: int | None = None  # rows; null: all
+    learning_rate: float = 2e-4
+    optimizer: str = "adamw"  # adamw | rmsprop
+    epochs: float = 1.0
+    max_steps: int | None = None
+    batch_size: int = 16
+    micro_batch_size: int = 16
+    max_length: int = 1024
+    warmup_ratio: float = 0.03
+    checkpoint_steps: int = 10  # steps between resumable checkpoints
+
+
+@dataclass
 class Label:
     """The tutor writes completions; the selectors' vote makes preference pairs."""
 
@@ -407,6 +431,9 @@ class Runtime:
     client_cpus: int = 1
     client_gpus: float = 0.0
     autocast: str = "off"  # off | bfloat16 | auto (bfloat16 where the processor has it)
+    trainer_processes: int | None = None  # of sft and align; null: one for each visible GPU
+    fsdp: bool = False  # shard the tutor over these processes instead of a copy in each
+    accelerate_config: str | None = None  # a file of `accelerate config` for these processes
 
 
 @dataclass
@@ -420,6 +447,7 @@ class Config:
     selector: Selector = field(default_factory=Selector)
     objective: Any = MISSING
     strategy: Any = MISSING
+    sft: Sft = field(default_factory=Sft)
     select: Rounds = field(default_factory=Rounds)
     rlhf: Rounds = field(default_factory=Rounds)
     label: Label = field(default_factory=Label)

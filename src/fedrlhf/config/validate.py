@@ -11,6 +11,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "partition.choose": ("largest", "sample"),
     "partition.split_scope": ("client", "global"),
     "align.optimizer": ("rmsprop", "adamw"),
+    "sft.optimizer": ("rmsprop", "adamw"),
     "align.loss": ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "exo_pair", "nca_pair",
                    "bco_pair", "sppo_hard", "aot", "apo_zero", "apo_down", "discopop"),
     "tracker.wandb": ("disabled", "offline", "online"),
@@ -19,7 +20,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     **{f"{part}.model.{key}": options for part in ("tutor", "selector") for key, options in {
         "dtype": ("float32", "bfloat16", "float16"),
         "quantization": ("none", "int8", "nf4"),
-        "attention": ("sdpa", "eager", "flash_attention_2")}.items()},
+        "attention": ("auto", "sdpa", "eager", "flash_attention_2")}.items()},
     "selector.adapter.kind": ("lora", "ffa", "top_layers"),
     # Freezing A serves averaging: no use for one tutor.
     "tutor.adapter.kind": ("lora", "top_layers"),
@@ -33,20 +34,22 @@ _AT_LEAST: dict[str, float] = {
     **{f"{part}.adapter.{key}": 1 for part in ("tutor", "selector")
        for key in ("rank", "alpha", "layers")},
     "label.instructions": 1, "label.completions": 2, "label.margin": 0,
-    "align.batch_size": 1, "align.micro_batch_size": 1, "align.max_length": 16,
-    "align.snapshots": 1, "align.checkpoint_steps": 1, "align.max_steps": 1,
+    **{f"{stage}.{key}": least for stage in ("sft", "align") for key, least in {
+        "batch_size": 1, "micro_batch_size": 1, "max_length": 16, "checkpoint_steps": 1,
+        "max_steps": 1}.items()},
+    "align.snapshots": 1, "sft.limit": 1,
     "evaluate.prompts": 2, "evaluate.samples": 1, "evaluate.best_of": 1,
     "evaluate.resamples": 100,
     **{f"{stage}.sampling.{key}": 1 for stage in ("label", "evaluate")
        for key in ("max_new_tokens", "batch_prompts")},
-    "runtime.client_cpus": 1, "runtime.client_gpus": 0,
+    "runtime.client_cpus": 1, "runtime.client_gpus": 0, "runtime.trainer_processes": 1,
 }
 _POSITIVE = ("partition.alpha", "select.reply_timeout", "rlhf.reply_timeout", "align.beta",
-             "align.learning_rate", "align.epochs", "label.sampling.temperature",
-             "evaluate.sampling.temperature")
+             "align.learning_rate", "align.epochs", "sft.learning_rate", "sft.epochs",
+             "label.sampling.temperature", "evaluate.sampling.temperature")
 _SHARES = ("partition.validation", "partition.test", "select.screen.max_failures",
-           "rlhf.screen.max_failures",
-           "align.warmup_ratio", "selector.adapter.dropout", "tutor.adapter.dropout")
+           "rlhf.screen.max_failures", "align.warmup_ratio", "sft.warmup_ratio",
+           "selector.adapter.dropout", "tutor.adapter.dropout")
 _FAULTS = ("raise", "nan", "shape", "inflate", "exit")
 
 
@@ -85,10 +88,11 @@ def _validate_relations(config: schema.Config) -> None:
         top_p = getattr(config, stage).sampling.top_p
         if not 0 < top_p <= 1:
             raise ConfigError(f"{stage}.sampling.top_p must be above 0 and at most 1, got {top_p}")
-    if config.align.batch_size % config.align.micro_batch_size:
-        raise ConfigError(
-            f"align.batch_size ({config.align.batch_size}) must be a multiple of "
-            f"align.micro_batch_size ({config.align.micro_batch_size})")
+    for stage in ("sft", "align"):
+        _validate_batches(config, stage)
+    if "sft" in config.run.stages and config.sft.path is None:
+        raise ConfigError("the stage sft needs demonstrations: set sft.path to a file, a folder or "
+                          "a name on the hub, got None")
     if len(config.selector.letters) != 2 or len(set(config.selector.letters)) != 2:
         raise ConfigError(f"selector.letters must be two different texts, "
                           f"got {config.selector.letters}")
@@ -106,6 +110,15 @@ def _validate_stages(config: schema.Config) -> None:
             config.run.stages)):
         raise ConfigError(f"run.stages has rlhf and {', '.join(sorted(twice))}: rlhf trains the "
                           "policy itself and stands in their place")
+
+
+def _validate_batches(config: schema.Config, stage: str) -> None:
+    """Refuse a batch that its processes and passes cannot share out evenly."""
+    settings, processes = getattr(config, stage), config.runtime.trainer_processes or 1
+    if settings.batch_size % (settings.micro_batch_size * processes):
+        among = f" times runtime.trainer_processes ({processes})" if processes > 1 else ""
+        raise ConfigError(f"{stage}.batch_size ({settings.batch_size}) must be a multiple of "
+                          f"{stage}.micro_batch_size ({settings.micro_batch_size}){among}")
 
 
 def _get(config: schema.Config, key: str) -> Any:

@@ -281,7 +281,7 @@ def _forward_tokens(work: _Work) -> int:
 
 
 def _checkpointing(work: _Work, part: str) -> bool:
-    return bool(getattr(getattr(work.config, part).model, "gradient_checkpointing", False))
+    return bool(getattr(work.config, part).model.gradient_checkpointing)
 
 
 def _memory(number: float) -> str:

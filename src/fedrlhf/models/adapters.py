@@ -17,6 +17,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import ModulesToSaveWrapper
 from safetensors.numpy import load_file
 from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from fedrlhf.config.schema import Adapter
 from fedrlhf.errors import ConfigError, UserError
@@ -81,15 +82,21 @@ class AdapterSlot:
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Switch the adapter's dropout on inside the block; the base stays in evaluation mode."""
-        dropouts = [module for name, module in self.model.named_modules() if "lora_dropout" in name]
-        for module in dropouts:
-            module.train()
+        """Switch the adapter's dropout on inside the block; the base stays in evaluation mode.
+
+        Layers that forget their activations (`gradient_checkpointing`) do so only in training mode;
+        it is set on the layers themselves and not on what they hold.
+        """
+        switched = [module for name, module in self.model.named_modules() if "lora_dropout" in name
+                    or isinstance(module, GradientCheckpointingLayer)
+                    and module.gradient_checkpointing]
+        for module in switched:
+            module.training = True
         try:
             yield
         finally:
-            for module in dropouts:
-                module.eval()
+            for module in switched:
+                module.training = False
 
     def initial(self, seed: int) -> np.ndarray:
         """Return a fresh adapter: B = 0, so that the base model is unchanged.

@@ -6,9 +6,10 @@ import torch
 from transformers import GenerationConfig
 
 from fedrlhf.config import schema
+from fedrlhf.models.chat import model_prompt, render
 from fedrlhf.models.load import Base
 from fedrlhf.models.runtime import precision, seeded
-from fedrlhf.types import Prompt, as_text, as_turns
+from fedrlhf.types import Prompt
 
 
 def complete(base: Base, prompts: Sequence[Prompt], sampling: schema.Sampling, count: int,
@@ -41,10 +42,8 @@ def complete(base: Base, prompts: Sequence[Prompt], sampling: schema.Sampling, c
 
 def policy_prompt(base: Base, prompt: Prompt) -> str:
     """Render a prompt as the policy reads it: by its chat template, or as plain text."""
-    if base.tokenizer.chat_template is None:
-        return as_text(prompt)
-    return str(base.tokenizer.apply_chat_template(
-        as_turns(prompt), tokenize=False, add_generation_prompt=True))  # type: ignore[arg-type]
+    formed = model_prompt(base.tokenizer, prompt)
+    return formed if isinstance(formed, str) else render(base.tokenizer, formed)
 
 
 def _settings(base: Base, sampling: schema.Sampling, count: int) -> GenerationConfig:

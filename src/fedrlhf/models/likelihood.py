@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from fedrlhf.models.chat import model_prompt
 from fedrlhf.models.generate import policy_prompt
 from fedrlhf.models.load import Base
-from fedrlhf.types import Prompt, Turn, as_turns
+from fedrlhf.types import Prompt, Turn
 
 _ROWS = 512  # completion tokens whose [N, V] logits exist at the same time
 
@@ -55,8 +56,9 @@ def encode_written(base: Base, prompt: Prompt, completion: str, max_tokens: int)
 def _ending(base: Base, prompt: Prompt, before: str, completion: str) -> str:
     """Return the completion's text and what closes it: the template's marks or end of text."""
     tokenizer = base.tokenizer
-    if tokenizer.chat_template is not None:
-        turns = [*as_turns(prompt), Turn(role="assistant", content=completion)]
+    formed = model_prompt(tokenizer, prompt)
+    if not isinstance(formed, str):
+        turns = [*formed, Turn(role="assistant", content=completion)]
         whole = str(tokenizer.apply_chat_template(turns, tokenize=False))  # type: ignore[arg-type]
         if whole.startswith(before):
             return whole[len(before):]

@@ -1,5 +1,8 @@
 """Load a frozen causal LM and its tokenizer, once for each process."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -8,6 +11,7 @@ from typing import Any
 
 import torch
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -15,6 +19,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import is_flash_attn_2_available
 
 from fedrlhf.config.schema import Model
 from fedrlhf.errors import ConfigError
@@ -52,6 +57,9 @@ def shared_base(spec: Model, head: str = LANGUAGE) -> Base:
 def release_bases() -> None:
     """Forget the shared copies, so that their memory can be used for training."""
     shared_base.cache_clear()
+    gc.collect()  # an adapter and its model refer to each other
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def load_base(spec: Model, head: str = LANGUAGE) -> Base:
@@ -65,23 +73,35 @@ def load_base(spec: Model, head: str = LANGUAGE) -> Base:
     Raises:
         ConfigError: The model cannot be found or needs a package that is missing.
     """
-    place = resolve(spec.path)
-    options: dict[str, Any] = {"revision": spec.revision or "main",
-                               "trust_remote_code": spec.trust_remote_code}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, **options)
-        kind, own = _HEADS[head]
+    place, options = resolve(spec.path), _options(spec)
+    tokenizer = load_tokenizer(spec)
+    kind, own = _HEADS[head]
+    with _explained(spec):
+        if hasattr(AutoConfig.from_pretrained(place, **options), "vision_config"):
+            raise ConfigError(f"model {spec.path!r} reads images as well; choose a text model of "
+                              "its family")
         model = kind.from_pretrained(
-            place, **own, dtype=getattr(torch, spec.dtype), attn_implementation=spec.attention,
+            place, **own, dtype=getattr(torch, spec.dtype), attn_implementation=_attention(spec),
             quantization_config=_quantization(spec), use_safetensors=True, **options)
-    except (OSError, ImportError, ValueError) as error:
-        raise ConfigError(f"model {spec.path!r} cannot be loaded: {_summary(error)}") from error
     if spec.quantization == "none":
         model.to(default_device())  # type: ignore[arg-type]
+    model.requires_grad_(False)
+    if spec.gradient_checkpointing:
+        model.activation_checkpointing_enable()
+    return Base(model.eval(), tokenizer, spec, head)
+
+
+def load_tokenizer(spec: Model) -> PreTrainedTokenizerBase:
+    """Load a model's tokenizer; one without a padding token pads with its end token.
+
+    Raises:
+        ConfigError: It cannot be found.
+    """
+    with _explained(spec):
+        tokenizer = AutoTokenizer.from_pretrained(resolve(spec.path), **_options(spec))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model.requires_grad_(False)
-    return Base(model.eval(), tokenizer, spec, head)
+    return tokenizer
 
 
 _HEADS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -101,6 +121,43 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def _options(spec: Model) -> dict[str, Any]:
+    return {"revision": spec.revision or "main", "trust_remote_code": spec.trust_remote_code}
+
+
+@contextmanager
+def _explained(spec: Model) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ImportError, ValueError) as error:
+        raise ConfigError(f"model {spec.path!r} cannot be loaded: {_summary(error)}") from error
+
+
+def _attention(spec: Model) -> str | None:
+    """Return the attention kernel by name; None lets the model choose between sdpa and eager.
+
+    Raises:
+        ConfigError: flash_attention_2 is asked for and cannot work here.
+    """
+    lacks = _flash_attention_lacks(spec)
+    if spec.attention == "auto":
+        return None if lacks else "flash_attention_2"
+    if spec.attention == "flash_attention_2" and lacks:
+        raise ConfigError(f"attention=flash_attention_2 needs {lacks}; set attention=auto, which "
+                          "takes it where it works")
+    return spec.attention
+
+
+def _flash_attention_lacks(spec: Model) -> str:
+    if not torch.cuda.is_available():
+        return "a GPU, and torch sees none"
+    if not is_flash_attn_2_available():
+        return "the package flash-attn (pip install flash-attn)"
+    if spec.dtype == "float32":
+        return "dtype=bfloat16 or float16, got float32"
+    return ""
+
+
 def _quantization(spec: Model) -> BitsAndBytesConfig | None:
     if spec.quantization == "none":
         return None
@@ -108,7 +165,7 @@ def _quantization(spec: Model) -> BitsAndBytesConfig | None:
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
                               bnb_4bit_use_double_quant=True,
-                              bnb_4bit_compute_dtype=torch.bfloat16)
+                              bnb_4bit_compute_dtype=getattr(torch, spec.dtype))
 
 
 def _summary(error: Exception) -> str:

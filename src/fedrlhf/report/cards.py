@@ -108,6 +108,7 @@ def _card(artifacts: Artifacts, part: str, *, title: str, tags: list[str], folde
         verdict=verdict(artifacts), part=part, folder=folder,
         kind="embedded" if base == EMBEDDED else "hub" if on_hub(base) else "folder",
         base=plain(base if on_hub(base) else Path(base).name, 80),
+        remote_code=artifacts.setting(f"{part}.model.trust_remote_code") is True,
         revision=plain(artifacts.setting(f"{part}.model.revision") or "main", 40),
         federation=_federation(artifacts), data_facts=_data(artifacts), training=training,
         results=results, scores=part == "selector" and _scores(artifacts),

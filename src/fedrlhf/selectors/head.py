@@ -42,8 +42,11 @@ def last_hidden(model: PreTrainedModel, judgements: Sequence[Judgement]) -> Tens
     """Return the hidden state at each judgement's last token, shape (S, D).
 
     Prefixes that several judgements share are read once: their keys and values are repeated for
-    the suffixes, and gradients flow back through them.
+    the suffixes, and gradients flow back through them. Layers that forget their activations keep no
+    keys and values either, so they read whole sequences.
     """
+    if model.is_activation_checkpointing and torch.is_grad_enabled():
+        return _whole(model, judgements)
     prefixes = list(dict.fromkeys(judgement.prefix for judgement in judgements))
     total = sum(judgement.tokens for judgement in judgements)
     saved = sum(len(j.prefix) for j in judgements) - sum(map(len, prefixes))

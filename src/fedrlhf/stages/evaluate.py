@@ -17,7 +17,7 @@ from fedrlhf.models.adapters import AdapterSlot
 from fedrlhf.models.runtime import all_cores, prepare_process
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.evaluate_policy import evaluate_policy, trained_policies
-from fedrlhf.stages.rlhf import POLICY
+from fedrlhf.stages.rlhf import POLICY, policy_grid
 from fedrlhf.stages.select import load_selectors, own_selectors
 
 CLIENTS, COSTS, RESULTS = "clients.json", "costs.json", "results.json"
@@ -29,20 +29,25 @@ def run(context: Context) -> None:
     Raises:
         UserError: Nothing has been trained.
     """
-    if not (context.run.path / context.federated_stage).exists():
+    federated = (context.run.path / context.federated_stage).exists()
+    if not federated and not trained_policies(context):
         raise UserError(f"evaluate needs {context.federated_stage}, which this run has not made; "
                         f"name it in run.stages as well (now "
                         f"{','.join(context.config.run.stages)})")
-    folder = context.run.folder("evaluate")
-    counts = _ask_clients(context)
-    prepare_process(threads=all_cores())  # a client in this process has used one
-    results = _named(context, _selector_results(context, counts)) | _group_results(context, counts)
-    write_json(folder / CLIENTS, _client_rows(context, counts))
+    results = _at_the_clients(context) if federated else {}
     if trained_policies(context):
         results |= evaluate_policy(context)
     context.metrics.rewind("evaluate", -1)
     context.metrics.log("evaluate", 0, results)
-    write_json(folder / RESULTS, results)
+    write_json(context.run.folder("evaluate") / RESULTS, results)
+
+
+def _at_the_clients(context: Context) -> dict[str, float]:
+    """Measure what the clients trained on their held-out preferences."""
+    counts = _ask_clients(context)
+    prepare_process(threads=all_cores())  # a client in this process has used one
+    write_json(context.run.folder("evaluate") / CLIENTS, _client_rows(context, counts))
+    return _named(context, _selector_results(context, counts)) | _group_results(context, counts)
 
 
 def _ask_clients(context: Context) -> dict[str, Counts]:
@@ -50,7 +55,8 @@ def _ask_clients(context: Context) -> dict[str, Counts]:
     slot = context.objective.open(context.config).slot
     adapters, own = _trained(context, slot), _own(context)
     shared = getattr(context.strategy, "shared", True)
-    grid = context.client_grid(slot.layout.digest)
+    grid = context.client_grid(slot.layout.digest) if context.federated_stage == "select" else (
+        policy_grid(context, slot))
     nodes = [node for node in grid.nodes if grid.client(node).test]
     messages = []
     for node in nodes:

@@ -17,15 +17,17 @@ from fedrlhf.evaluation.policy import (
     tournament_scores,
     win_rates,
 )
-from fedrlhf.files import write_json
+from fedrlhf.files import read_json, write_json
 from fedrlhf.models.adapters import attach, detach
 from fedrlhf.models.generate import complete
 from fedrlhf.models.load import shared_base
 from fedrlhf.seeding import seed_for
 from fedrlhf.selectors.voting import vote
 from fedrlhf.stages.context import Context
-from fedrlhf.stages.label import read_pairs
+from fedrlhf.stages.federated import GROUPING
+from fedrlhf.stages.label import PAIRS, read_pairs
 from fedrlhf.stages.select import judged_by_selectors
+from fedrlhf.stages.start_policy import FOLDER, write_start_policy
 from fedrlhf.types import CompletionPair, Prompt, as_text
 
 SAMPLES, BEST_OF, CURVE = "samples.json", "best_of.json", "curve.json"
@@ -63,15 +65,21 @@ def evaluate_policy(context: Context) -> dict[str, float]:
 
 def trained_policies(context: Context) -> list[Path]:
     """Return the folders of the policies that the run has made, the final one last."""
-    federated = context.run.path / "rlhf" / "policy"
-    if context.federated_stage == "rlhf":
-        return [federated] if federated.exists() else []
-    return sorted((context.run.path / "align" / "snapshots").glob("step_*"))
+    for found in (sorted((context.run.path / "align" / "snapshots").glob("step_*")),
+                  [context.run.path / "rlhf" / "policy"], [context.run.path / FOLDER]):
+        if found and found[0].exists():
+            return found
+    return []
+
+
+def _only_tuned(policies: Sequence[Path]) -> bool:
+    """Say whether the run has nothing but the tutor after `sft`: then the base is the start."""
+    return policies[-1].parent.name == Path(FOLDER).parent.name
 
 
 def _has_judges(context: Context) -> bool:
     """Say whether there are selectors, whose vote is the proxy of the true reward."""
-    return context.federated_stage == "select"
+    return (context.run.path / "select" / GROUPING).exists()
 
 
 def _write_all(context: Context, prompts: Sequence[Prompt],
@@ -83,8 +91,11 @@ def _write_all(context: Context, prompts: Sequence[Prompt],
     written = []
     with context.progress.task("evaluate: write", (1 + len(snapshots)) * len(prompts)) as task:
         for number, snapshot in enumerate([None, *snapshots]):
-            detach(base)
-            if snapshot is not None:
+            if snapshot is None and _only_tuned(snapshots):
+                detach(base)
+            elif snapshot is None:
+                write_start_policy(context, base)
+            else:
                 slot = attach(base, config.tutor.adapter, config.run.seed)
                 slot.write(slot.load(snapshot))
             texts: Texts = []
@@ -138,9 +149,13 @@ def _curve(context: Context, prompts: Sequence[Prompt], written: list[Texts],
 
 
 def _step(context: Context, policy: Path) -> int:
-    """Return after how many DPO steps, or rounds of the stage rlhf, a policy was kept."""
+    """Return after how many DPO steps, rounds of rlhf or steps of sft a policy was kept."""
     number = policy.name.rpartition("_")[2]
-    return int(number) if number.isdigit() else context.rounds.rounds
+    if number.isdigit():
+        return int(number)
+    if policy.parent.name == "rlhf":
+        return context.rounds.rounds
+    return int(read_json(policy.parent / "summary.json")["steps"])
 
 
 def _proxy_results(context: Context, prompts: Sequence[Prompt], before: Texts,
@@ -187,7 +202,7 @@ def _with_interval(context: Context, name: str, values: np.ndarray) -> dict[str,
 
 def _label_results(context: Context, truth: Truth) -> dict[str, float]:
     """Return the share of labelled pairs whose chosen completion is truly better."""
-    if not _has_judges(context):
+    if not (context.run.path / "label" / PAIRS).exists():
         return {}
     right = []
     for row in read_pairs(context.run.path / "label"):

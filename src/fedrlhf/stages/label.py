@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 
 from fedrlhf.errors import RunFailed
 from fedrlhf.files import read_json, write_json
-from fedrlhf.models.adapters import detach
 from fedrlhf.models.generate import complete
 from fedrlhf.models.load import Base, shared_base
 from fedrlhf.seeding import seed_for
 from fedrlhf.selectors.voting import position_bias, vote
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.select import judged_by_selectors
+from fedrlhf.stages.start_policy import write_start_policy
 from fedrlhf.types import CompletionPair, Prompt, Turn, as_turns
 
 PAIRS, SUMMARY = "pairs.parquet", "summary.json"
@@ -91,7 +91,7 @@ def _write_completions(context: Context, folder: Path) -> list[tuple[Prompt, lis
     settings = context.config.label
     prompts = context.source.instructions().label[:settings.instructions]
     base = shared_base(context.config.tutor.model)
-    detach(base)
+    write_start_policy(context, base)
     size = settings.sampling.batch_prompts
     written = []
     with context.progress.task("label: write", len(prompts)) as task:

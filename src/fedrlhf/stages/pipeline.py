@@ -25,20 +25,26 @@ def stages() -> dict[str, Stage]:
         from fedrlhf.stages import align as module
         module.run(context)
 
+    def sft(context: Context) -> None:
+        from fedrlhf.stages import sft as module
+        module.run(context)
+
     return {stage.name: stage for stage in (
         Stage("partition", partition.run, ("data", "partition", "run.seed")),
+        Stage("sft", sft, ("tutor", "sft", "run.seed")),
         Stage("select", select.run,
               ("selector", "objective", "strategy", "select", "faults", "runtime.autocast",
                "run.seed"),
               after=("partition",), needs_clients=True),
-        Stage("label", label.run, ("tutor.model", "label"), after=("select",)),
-        Stage("align", align, ("tutor", "align"), after=("label",)),
+        Stage("label", label.run, ("tutor.model", "label"), after=("select", "sft"),
+              optional=("sft",)),
+        Stage("align", align, ("tutor", "align"), after=("label", "sft"), optional=("sft",)),
         Stage("rlhf", rlhf.run,
               ("tutor", "selector.tokens_per_forward", "objective", "strategy", "rlhf", "faults",
                "runtime.autocast", "run.seed"),
-              after=("partition",), needs_clients=True),
-        Stage("evaluate", evaluate.run, ("evaluate",), after=("select", "rlhf", "align"),
-              optional=("select", "rlhf", "align"), needs_clients=True),
+              after=("partition", "sft"), optional=("sft",), needs_clients=True),
+        Stage("evaluate", evaluate.run, ("evaluate",), after=("select", "rlhf", "align", "sft"),
+              optional=("select", "rlhf", "align", "sft"), needs_clients=True),
     )}
 
 
@@ -165,6 +171,8 @@ def _inputs(context: Context, stage: Stage, every: dict[str, Stage]) -> dict[str
                 for key in stage.settings}
     if stage.name == "partition":
         settings["files"] = _data_files(settings["data"])
+    if stage.name == "sft":
+        settings["files"] = _data_files(settings["sft"])
     upstream = [_inputs(context, every[name], every)["digest"] for name in stage.after
                 if name in context.config.run.stages or (context.run.path / name / MARK).exists()]
     if context.given_strategy is not None and "strategy" in settings:
