@@ -37,5 +37,5 @@ def test_every_source_gives_shards(name: str, path: str, more: tuple[str, ...], 
     assert counts == left_out == {
         key: count for key, count in index["summary"]["counts"].items() if key in counts}
     message = "".join(capsys.readouterr())
-    words = ", ".join(f"{count} {key.replace('_', ' ')}" for key, count in left_out.items())
+    words = ", ".join(f"{key.replace('_', ' ')} ({count})" for key, count in left_out.items())
     assert (f"{pairs} pairs; left out: {words}" if words else f"{pairs} pairs\n") in message

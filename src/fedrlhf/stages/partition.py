@@ -27,4 +27,4 @@ def run(context: Context) -> None:
 
 
 def _in_words(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+    return ", ".join(f"{name.replace('_', ' ')} ({count})" for name, count in counts.items())
