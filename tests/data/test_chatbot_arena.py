@@ -66,11 +66,11 @@ def test_conversations_without_an_answer() -> None:
 
 
 def test_facts_of_the_fixture(tmp_path: Path) -> None:
-    """80 votes, 4 of them left out, 8 ties; the same as a Parquet file of the hub."""
+    """80 votes, 3 of them left out, 7 ties; the same as a Parquet file of the hub."""
     source = ChatbotArenaSource(str(FIXTURE), None, "train", None)
     pairs = source.preferences()
-    assert (len(pairs), sum(pair.tie for pair in pairs)) == (76, 8)
-    assert source.left_out == {chatbot_arena.EARLIER_DIFFERENCE: 4}
+    assert (len(pairs), sum(pair.tie for pair in pairs)) == (77, 7)
+    assert source.left_out == {chatbot_arena.EARLIER_DIFFERENCE: 3}
     assert {pair.client_id for pair in pairs} == {f"arena_user_{n}" for n in range(5)}
     (tmp_path / "data").mkdir()
     rows = [json.loads(line) for line in FIXTURE.read_text().splitlines()]

@@ -65,3 +65,36 @@ def test_what_cannot_be_read(folder: Path, path: str, split: str, revision: str 
     (folder / "notes.txt").write_text("x")
     with pytest.raises(DataError, match=words):
         read_table(str(folder / path), as_it_is, revision=revision, split=split)
+
+
+def test_a_folder_of_the_data_set(tmp_path: Path) -> None:
+    """The hub's Parquet branch has a folder for each configuration."""
+    for part, rows in (("one/train", ROWS), ("two/train", ROWS[:1])):
+        (tmp_path / part).mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / part / "0000.parquet")
+    assert read_table(str(tmp_path), as_it_is, revision=None, split="train",
+                      folder="two") == ROWS[:1]
+
+
+def test_json_lines_keep_their_values(tmp_path: Path) -> None:
+    """A table would give a column one type and turn this text into a time."""
+    rows = [{"rating": "N/A", "at": "2023-01-01T00:00:00"}, {"rating": 5}]
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert read_table(str(tmp_path / "x.jsonl"), as_it_is, revision=None, split="train") == rows
+
+
+def test_a_script_is_not_executed(tmp_path: Path) -> None:
+    """A data set that is a program is refused and leaves no trace."""
+    name = tmp_path.name
+    (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'trace')!r}, 'w')")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_table(str(tmp_path), as_it_is, revision=None, split="train")
+    assert not (tmp_path / "trace").exists()
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.parquet"])
+def test_a_broken_file_is_named(tmp_path: Path, name: str) -> None:
+    """What fails while the rows are read is an error of the data, too."""
+    (tmp_path / name).write_text('{"a": 1}\n{"a": ')
+    with pytest.raises(DataError, match=f"{name} cannot be read"):
+        read_table(str(tmp_path / name), as_it_is, revision=None, split="train")

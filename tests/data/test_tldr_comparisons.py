@@ -57,6 +57,14 @@ def test_facts_of_the_fixture() -> None:
     assert found.truth() is None
 
 
+def test_a_copy_of_all_that_the_authors_publish(tmp_path: Path) -> None:
+    """Beside the comparisons there is a folder of ratings, which is not read."""
+    (tmp_path / "axis_evals").mkdir()
+    (tmp_path / "axis_evals/batch2.json").write_text("[]")
+    (tmp_path / "comparisons").symlink_to(FIXTURE)
+    assert source(tmp_path).preferences() == source(FIXTURE).preferences()
+
+
 @pytest.mark.parametrize(("split", "pairs", "news", "others"), [
     ("validation", 12, 4, 80), ("valid1", 6, 0, 90), ("valid2", 6, 4, 86)])
 def test_splits_and_news(split: str, pairs: int, news: int, others: int) -> None:

@@ -49,17 +49,20 @@ def read_table(path: str, parse: Callable[[Row], Made], *, revision: str | None,
 
 def _rows(path: str, options: dict[str, Any]) -> Iterator[Row]:
     from datasets import load_dataset  # takes seconds to import
+    from datasets.exceptions import DatasetsError
 
     local = Path(path).expanduser()
     try:
         if local.is_file():
             found: Iterable[Row] = load_dataset(
                 _builder(local), data_files=str(local), split="train", streaming=True)
-        else:
-            found = load_dataset(str(local) if local.exists() else path, streaming=True, **options)
+        elif local.exists():
+            found = load_dataset(str(local), streaming=True, **options)
+        else:  # not streamed: what was read once is in the cache and needs no network again
+            found = load_dataset(path, **options)
         yield from found
     # RuntimeError: the data set is a script, which is never executed.
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         place = "cannot be read" if local.exists() else (
             f"is neither here (from {Path.cwd()}) nor can it be loaded from the hub")
         asked = ", ".join(f"{_WORDS[key]} {value}" for key, value in options.items() if value)

@@ -43,7 +43,8 @@ class TldrComparisonsSource(PublishedSource):
     set's own), ``confidence`` (None: not asked), ``chosen_policy`` and ``rejected_policy``.
 
     A local path is a file of JSON lines, a folder of such (``batch3.json`` …, as published by the
-    authors) or a copy of the hub's folder; ``split`` is train, validation, valid1 or valid2.
+    authors) or a copy of the hub's folders; a folder ``comparisons`` in it is what is read.
+    ``split`` is train, validation, valid1 or valid2.
     """
 
     name = "tldr_comparisons"
@@ -107,5 +108,6 @@ def _pair(row: Row, info: Row) -> PreferencePair:
 
 
 def _files(local: Path) -> list[Path]:
-    found = sorted(local.iterdir()) if local.is_dir() else [local]
+    folder = local / _FOLDER if (local / _FOLDER).is_dir() else local
+    found = sorted(folder.iterdir()) if folder.is_dir() else [folder]
     return [path for path in found if path.is_file() and path.name.endswith(_ENDINGS)]

@@ -88,10 +88,9 @@ def shared_beginning(left: tuple[Turn, ...], right: tuple[Turn, ...]) -> tuple[T
 
 
 def _turn(value: Any, field: str) -> Turn:
+    given = value if isinstance(value, dict) else {}
     # A table gives every turn the keys of all turns, null where it has none.
-    given = {key for key, found in value.items() if found is not None} if isinstance(
-        value, dict) else set()
-    if given != {"role", "content"}:
+    if {key for key, found in given.items() if found is not None} != {"role", "content"}:
         raise BadRow(field, value, 'write {"role": …, "content": …} and no other key')
     if value["role"] not in ROLES:
         raise BadRow(f"{field}.role", value["role"], f"must be one of {', '.join(ROLES)}")

@@ -23,5 +23,8 @@ def run(context: Context) -> None:
     context.progress.message(
         f"partition: {len(population.shards)} clients, "
         f"{sum(len(shard.pairs) for shard in population.shards)} pairs"
-        + "".join(f"; left out: {count} {name.replace('_', ' ')}"
-                  for name, count in missing.items()))
+        + (f"; left out: {_in_words(missing)}" if missing else ""))
+
+
+def _in_words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} ({count})" for name, count in counts.items())
