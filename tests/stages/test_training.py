@@ -77,7 +77,7 @@ def test_dpo_moves_away_from_the_start(imitator: Path, tiny_llama: Path, tmp_pat
 @pytest.mark.parametrize("stage", ["sft", "align"])
 def test_a_continued_training_is_an_uninterrupted_one(stage: str, imitator: Path, tiny_llama: Path,
                                                       tmp_path: Path) -> None:
-    """Stopped in its third step, after the checkpoint of the second: the same adapter in the end."""
+    """Stopped in its third step, after the checkpoint of the second: the same adapter."""
     start = imitator / "policy" if stage == "align" else None
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     run(job(stage, whole, tutor(tiny_llama), start=start))
