@@ -68,9 +68,12 @@ def has_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed every global generator inside the block and put the old states back after it."""
+    """Seed every global generator inside the block and put the old states back after it.
+
+    Of several GPUs only the present one's state is kept: asking the others would occupy them.
+    """
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
@@ -81,4 +84,4 @@ def seeded(seed: int) -> Iterator[None]:
         np.random.set_state(states[1])
         random.setstate(states[2])
         if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
+            torch.cuda.set_rng_state(cuda)

@@ -32,7 +32,7 @@ def stages() -> dict[str, Stage]:
 
     return {stage.name: stage for stage in (
         Stage("partition", partition.run, ("data", "partition", "run.seed")),
-        Stage("sft", sft, ("tutor", "sft", "run.seed")),
+        Stage("sft", sft, ("tutor", "sft", "runtime.autocast", "run.seed")),
         Stage("select", select.run,
               ("selector", "objective", "strategy", "select", "faults", "runtime.autocast",
                "run.seed"),
