@@ -9,6 +9,7 @@ import torch
 
 from fedrlhf.config.schema import Model
 from fedrlhf.errors import ConfigError
+from fedrlhf.models import load as load_module
 from fedrlhf.models.load import load_base, release_bases, resolve, shared_base
 
 
@@ -57,6 +58,28 @@ def test_a_missing_attention_kernel_is_named(tiny_llama: Path) -> None:
         pytest.skip("flash attention may be installed here")
     with pytest.raises(ConfigError, match="(?i)flash"):
         load_base(Model(path=str(tiny_llama), attention="flash_attention_2"))
+
+
+@pytest.mark.parametrize(("gpu", "package", "dtype", "lacks"), [
+    (False, True, "bfloat16", "a GPU"),
+    (True, False, "bfloat16", "flash-attn"),
+    (True, True, "float32", "got float32"),
+    (True, True, "bfloat16", None),
+])
+def test_auto_takes_flash_attention_where_it_works(gpu: bool, package: bool, dtype: str,
+                                                   lacks: str | None,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """Package, GPU and a 16-bit type; else auto leaves the choice to the model, and asking for it
+    by name says what is missing."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(load_module, "is_flash_attn_2_available", lambda: package)
+    auto, named = (Model(attention=kind, dtype=dtype) for kind in ("auto", "flash_attention_2"))
+    assert load_module._attention(auto) == (None if lacks else "flash_attention_2")
+    if lacks is None:
+        assert load_module._attention(named) == "flash_attention_2"
+        return
+    with pytest.raises(ConfigError, match=lacks):
+        load_module._attention(named)
 
 
 def test_pickled_weights_are_refused(tiny_llama: Path, tmp_path: Path) -> None:

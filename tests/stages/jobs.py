@@ -49,7 +49,8 @@ def job(stage: str, folder: Path, tutor: schema.Tutor, steps: int = 4, start: Pa
     (folder / TRAINER).mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows(stage)), folder / TRAINER / ROWS)
     return Job(stage=stage, folder=str(folder), tutor=tutor, settings=kind(**chosen), steps=steps,
-               keep=(), start=None if start is None else str(start), seed=3, autocast="off")
+               keep=(), start=None if start is None else str(start), seed=3, autocast="off",
+               pass_size=chosen["micro_batch_size"])
 
 
 def run(job: Job, report: Callable[[int, Mapping[str, float]], None] | None = None) -> Logged:

@@ -1,6 +1,7 @@
 """Several processes train what one trains, and go on where they were stopped."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,23 @@ from jobs import job, rows, run, tutor
 from safetensors.numpy import load_file
 
 from fedrlhf.config import load
-from fedrlhf.errors import ConfigError, RunFailed
+from fedrlhf.config.validate import pass_size
+from fedrlhf.errors import ConfigError, UserError
 from fedrlhf.stages.context import Context
-from fedrlhf.stages.launch import launcher, train_tutor, without_launcher
+from fedrlhf.stages.launch import (
+    _follow,
+    _Reporter,
+    launcher,
+    train_tutor,
+    without_launcher,
+)
+from fedrlhf.stages.train_worker import main
 from fedrlhf.stages.training import TRAINER, Job
 from fedrlhf.tracking.metrics import Metrics, read_metrics
 from fedrlhf.tracking.progress import Event, ProgressReport
 from fedrlhf.tracking.run_directory import RunDirectory
+
+TWO = ("runtime.trainer_processes=2", "align.batch_size=4", "align.micro_batch_size=2")
 
 
 def context(folder: Path, *overrides: str, stop_at: int | None = None) -> Context:
@@ -37,7 +48,7 @@ def adapter(folder: Path) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on GPUs accelerate launches, on CPUs gloo")
 def test_two_processes_do_what_one_does(tiny_llama: Path, tmp_path: Path) -> None:
-    """DPO from a fine-tuned start: 2 processes x 1 pass of 2 pairs = 1 process x 2 passes of 2.
+    """DPO from a fine-tuned start: 2 processes with 2 of 4 pairs each = 1 process with 2 x 2 pairs.
 
     A process's gradient is the mean over its pairs and the processes' mean is taken, so the sum is
     the same up to the order of additions. The two are stopped in their third step, after the
@@ -50,9 +61,9 @@ def test_two_processes_do_what_one_does(tiny_llama: Path, tmp_path: Path) -> Non
     seen = run(job("align", alone, tutor(tiny_llama), **settings))
     again = job("align", shared, tutor(tiny_llama), **settings)
     with pytest.raises(KeyboardInterrupt):
-        train_tutor(context(shared, "runtime.trainer_processes=2", stop_at=3), again, rows("align"))
+        train_tutor(context(shared, *TWO, stop_at=3), again, rows("align"))
     assert (shared / TRAINER / "checkpoint-2").is_dir()
-    train_tutor(context(shared, "runtime.trainer_processes=2"), again, rows("align"))
+    train_tutor(context(shared, *TWO), again, rows("align"))
     np.testing.assert_allclose(adapter(shared), adapter(alone), rtol=0, atol=1e-5)
     assert np.abs(adapter(alone) - adapter(start)).max() > 1e-3
     assert not (shared / TRAINER).exists()
@@ -61,24 +72,44 @@ def test_two_processes_do_what_one_does(tiny_llama: Path, tmp_path: Path) -> Non
     assert losses == [(step, pytest.approx(values["loss"], abs=1e-5)) for step, values in seen]
 
 
-@pytest.mark.slow
-def test_a_failing_process_is_heard(tiny_llama: Path, tmp_path: Path) -> None:
-    """An adapter of another rank is refused by a worker; its message arrives, not a stack trace."""
+def test_a_workers_refusal_arrives(tiny_llama: Path, tmp_path: Path,
+                                   capfd: pytest.CaptureFixture[str]) -> None:
+    """An adapter of another rank: the worker writes its message, and the run raises it again."""
     start = tmp_path / "start"
     run(job("sft", start, tutor(tiny_llama), steps=1))
     other = tutor(tiny_llama)
     other.adapter.rank = 4
-    made = job("align", tmp_path / "align", other, start=start / "policy")
-    with pytest.raises((RunFailed, ConfigError, Exception), match="another model or LoRA setting"):
-        train_tutor(context(tmp_path, "runtime.trainer_processes=2"), made, rows("align"))
+    job("align", tmp_path / "align", other, start=start / "policy").write(tmp_path / "job.json")
+    capfd.readouterr()
+    assert main(str(tmp_path / "job.json")) == 1
+    said = capfd.readouterr().out
+    again = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert again.stdin is not None
+    with again:
+        again.stdin.write(f"a library's message\n{said}")
+        again.stdin.close()
+        with pytest.raises(UserError, match="another model or LoRA setting"):
+            _follow(again, _Reporter(context(tmp_path), "align", None))  # type: ignore[arg-type]
 
 
-def test_a_batch_that_cannot_be_shared_out(tiny_llama: Path, tmp_path: Path) -> None:
-    """4 pairs in passes of 2 are 2 passes: no third process can have its share."""
-    made = job("align", tmp_path, tutor(tiny_llama))
-    with pytest.raises(ConfigError, match=r"align.batch_size \(4\).*3 processes"):
-        train_tutor(context(tmp_path, "align.batch_size=12", "align.micro_batch_size=2",
-                            "runtime.trainer_processes=3"), made, rows("align"))
+@pytest.mark.parametrize(("batch", "micro", "processes", "size"), [
+    (16, 16, 1, 16),   # one pass
+    (16, 4, 1, 4),     # four passes
+    (16, 16, 4, 4),    # a process's share is less than a pass could hold
+    (16, 4, 2, 4),     # two passes in each process
+    (16, 16, 3, None),  # 16 / 3
+    (12, 4, 2, None),  # a share of 6 is no multiple of 4
+])
+def test_passes_of_all_processes_make_up_a_batch(batch: int, micro: int, processes: int,
+                                                 size: int | None) -> None:
+    """Pass size x passes x processes = batch size, or a refusal that names all three."""
+    config = load([])
+    config.align.batch_size, config.align.micro_batch_size = batch, micro
+    if size is not None:
+        assert pass_size(config, "align", processes) == size
+        return
+    with pytest.raises(ConfigError, match=rf"\({batch}\).*\({micro}\) times {processes}"):
+        pass_size(config, "align", processes)
 
 
 @pytest.mark.parametrize(("override", "named"), [
@@ -110,7 +141,7 @@ def test_the_launchers_words(gpus: int, processes: int, overrides: tuple[str, ..
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     runtime = load(list(overrides)).runtime
-    words = launcher(Job("align", "", None, None, 1, (), None, 0, "off", processes,  # type: ignore[arg-type]
+    words = launcher(Job("align", "", None, None, 1, (), None, 0, "off", 1, processes,  # type: ignore[arg-type]
                          runtime.fsdp), runtime)
     assert set(expected.split()) <= set(words)
     assert bool(words) == bool(expected)

@@ -73,6 +73,7 @@ def validate(config: schema.Config) -> None:
         if not 0 <= _get(config, key) < 1:
             raise ConfigError(f"{key} must be at least 0 and below 1, got {_get(config, key)}")
     _validate_relations(config)
+    _validate_training(config)
 
 
 def _validate_relations(config: schema.Config) -> None:
@@ -88,11 +89,6 @@ def _validate_relations(config: schema.Config) -> None:
         top_p = getattr(config, stage).sampling.top_p
         if not 0 < top_p <= 1:
             raise ConfigError(f"{stage}.sampling.top_p must be above 0 and at most 1, got {top_p}")
-    for stage in ("sft", "align"):
-        _validate_batches(config, stage)
-    if "sft" in config.run.stages and config.sft.path is None:
-        raise ConfigError("the stage sft needs demonstrations: set sft.path to a file, a folder or "
-                          "a name on the hub, got None")
     if len(config.selector.letters) != 2 or len(set(config.selector.letters)) != 2:
         raise ConfigError(f"selector.letters must be two different texts, "
                           f"got {config.selector.letters}")
@@ -112,13 +108,33 @@ def _validate_stages(config: schema.Config) -> None:
                           "policy itself and stands in their place")
 
 
-def _validate_batches(config: schema.Config, stage: str) -> None:
-    """Refuse a batch that its processes and passes cannot share out evenly."""
-    settings, processes = getattr(config, stage), config.runtime.trainer_processes or 1
-    if settings.batch_size % (settings.micro_batch_size * processes):
-        among = f" times runtime.trainer_processes ({processes})" if processes > 1 else ""
+def _validate_training(config: schema.Config) -> None:
+    for stage in ("sft", "align"):
+        pass_size(config, stage, config.runtime.trainer_processes or 1)
+    if "sft" in config.run.stages and config.sft.path is None:
+        raise ConfigError("the stage sft needs demonstrations: set sft.path to a file, a folder or "
+                          "a name on the hub, got None")
+
+
+def pass_size(config: schema.Config, stage: str, processes: int) -> int:
+    """Return how many rows a process takes in one pass, so that all passes make up one batch.
+
+    Args:
+        config: The configuration.
+        stage: ``sft`` or ``align``.
+        processes: How many processes share a batch.
+
+    Raises:
+        ConfigError: The batch cannot be shared out evenly.
+    """
+    settings = getattr(config, stage)
+    share, rest = divmod(settings.batch_size, processes)
+    size = min(settings.micro_batch_size, share)
+    if rest or share % size:
+        among = f" times {processes} processes" if processes > 1 else ""
         raise ConfigError(f"{stage}.batch_size ({settings.batch_size}) must be a multiple of "
                           f"{stage}.micro_batch_size ({settings.micro_batch_size}){among}")
+    return int(size)
 
 
 def _get(config: schema.Config, key: str) -> Any:

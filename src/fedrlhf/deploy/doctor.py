@@ -81,6 +81,9 @@ def _machine() -> Iterator[Finding]:
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         yield Finding("ok", f"GPU {index}: {device.name}, {device.total_memory / 2**30:.0f} GiB")
+    if (gpus := torch.cuda.device_count()) > 1:
+        yield Finding("ok", f"sft and align train on all {gpus} GPUs by `accelerate launch`; "
+                            "runtime.trainer_processes=1 keeps them to one")
     yield from _four_bit()
 
 

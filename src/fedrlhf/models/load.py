@@ -83,6 +83,8 @@ def load_base(spec: Model, head: str = LANGUAGE) -> Base:
         model = kind.from_pretrained(
             place, **own, dtype=getattr(torch, spec.dtype), attn_implementation=_attention(spec),
             quantization_config=_quantization(spec), use_safetensors=True, **options)
+    if spec.quantization == "nf4":
+        _keep_gradients(model)
     if spec.quantization == "none":
         model.to(default_device())  # type: ignore[arg-type]
     model.requires_grad_(False)
@@ -166,6 +168,18 @@ def _quantization(spec: Model) -> BitsAndBytesConfig | None:
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
                               bnb_4bit_use_double_quant=True,
                               bnb_4bit_compute_dtype=getattr(torch, spec.dtype))
+
+
+def _keep_gradients(model: PreTrainedModel) -> None:
+    """Keep 4-bit layers in the form that passes gradients on.
+
+    On processors with bfloat16 instructions, bitsandbytes packs a layer for inference the first
+    time that it reads without gradients, for good; the packed product has no backward pass, and
+    training after a judgement would silently lose the gradients through it.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
 
 
 def _summary(error: Exception) -> str:

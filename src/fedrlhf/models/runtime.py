@@ -37,6 +37,11 @@ def all_cores() -> int:
     return len(psutil.Process().cpu_affinity()) if sys.platform == "linux" else os.cpu_count() or 1
 
 
+def training_processes(configured: int | None) -> int:
+    """Return how many processes train the tutor: as configured, or one for each visible GPU."""
+    return configured or max(1, torch.cuda.device_count())
+
+
 def quiet_libraries() -> None:
     """Keep libraries from printing progress bars and advice into the console."""
     for name, value in (("TOKENIZERS_PARALLELISM", "false"), ("HF_HUB_DISABLE_TELEMETRY", "1"),
@@ -63,9 +68,12 @@ def has_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed every global generator inside the block and put the old states back after it."""
+    """Seed every global generator inside the block and put the old states back after it.
+
+    Of several GPUs only the present one's state is kept: asking the others would occupy them.
+    """
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
@@ -76,4 +84,4 @@ def seeded(seed: int) -> Iterator[None]:
         np.random.set_state(states[1])
         random.setstate(states[2])
         if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
+            torch.cuda.set_rng_state(cuda)

@@ -38,6 +38,7 @@ class Artifacts:
         labels: Numbers on the labelled pairs.
         votes: Votes and log-odds of each labelled pair, without its texts.
         metrics: Numbers by stage, step and name.
+        imitation: Numbers on supervised fine-tuning.
         alignment: Numbers on DPO.
         curve: Proxy and true reward along DPO's steps.
         best_of: The best-of-n curves.
@@ -58,6 +59,7 @@ class Artifacts:
     labels: Facts
     votes: Rows
     metrics: Rows
+    imitation: Facts
     alignment: Facts
     curve: Rows
     best_of: Facts
@@ -120,6 +122,7 @@ def read_artifacts(run: RunDirectory) -> Artifacts:
         labels=read_object(path / "label" / "summary.json"),
         votes=_read_votes(path / "label" / "pairs.parquet"),
         metrics=rows(_guarded(path / METRICS, read_metrics)),
+        imitation=read_object(path / "sft" / "summary.json"),
         alignment=read_object(path / "align" / "summary.json"),
         curve=read_rows(path / "evaluate" / "curve.json"),
         best_of=read_object(path / "evaluate" / "best_of.json"),

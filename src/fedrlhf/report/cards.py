@@ -64,12 +64,15 @@ def policy_card(artifacts: Artifacts) -> str:
     """Return the card of the aligned tutor."""
     pairs = numbers(artifacts.labels).get("pairs")
     steps = numbers(artifacts.alignment).get("steps")
+    imitated = numbers(artifacts.imitation)
+    before = [("supervised fine-tuning before", f"{number(imitated['demonstrations'])} "
+               f"demonstrations, {number(imitated['steps'])} steps")] if imitated else []
     return _card(
         artifacts, "tutor", title=f"{_run_name(artifacts)}: aligned tutor", tags=["dpo", "trl"],
         folder="align/policy",
         summary="A LoRA adapter that aligns its base model by direct preference optimisation with "
                 f"pairs that {judge_phrase(artifacts)} labelled.",
-        training=[("labelled pairs", number(pairs) if pairs is not None else "unknown"),
+        training=before + [("labelled pairs", number(pairs) if pairs is not None else "unknown"),
                   ("DPO steps", number(steps) if steps is not None else "unknown"),
                   ("beta", plain(artifacts.setting("align.beta"), 20)),
                   ("learning rate", plain(artifacts.setting("align.learning_rate"), 20))],

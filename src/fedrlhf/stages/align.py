@@ -31,7 +31,8 @@ def run(context: Context) -> None:
         keep=tuple(snapshot_steps(steps, settings.snapshots)),
         start=None if start is None else str(start),
         seed=seed_for(config.run.seed, "align") % 2**31,
-        autocast=config.runtime.autocast), _rows(context, pairs))
+        autocast=config.runtime.autocast, pass_size=settings.micro_batch_size),
+        _rows(context, pairs))
     write_json(folder / SUMMARY, {"pairs": len(pairs), "steps": steps})
 
 

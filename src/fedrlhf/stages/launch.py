@@ -21,8 +21,10 @@ import pyarrow.parquet as pq
 import torch
 
 from fedrlhf.config import schema
+from fedrlhf.config.validate import pass_size
 from fedrlhf.errors import ConfigError, RunFailed, UserError
 from fedrlhf.models.load import release_bases
+from fedrlhf.models.runtime import training_processes
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.training import (
     ROWS,
@@ -50,7 +52,9 @@ def train_tutor(context: Context, job: Job, rows: Sequence[Mapping[str, Any]]) -
         RunFailed: The training failed.
     """
     runtime = context.config.runtime
-    job = replace(job, processes=process_count(runtime), fsdp=runtime.fsdp)
+    processes = training_processes(runtime.trainer_processes)
+    job = replace(job, processes=processes, fsdp=runtime.fsdp,
+                  pass_size=pass_size(context.config, job.stage, processes))
     _check(job, runtime)
     folder = Path(job.folder) / TRAINER
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,11 +75,6 @@ def train_tutor(context: Context, job: Job, rows: Sequence[Mapping[str, Any]]) -
                 train(job, reporter)
     release_bases()
     shutil.rmtree(folder)
-
-
-def process_count(runtime: schema.Runtime) -> int:
-    """Return how many processes train: the configured number, or one for each visible GPU."""
-    return runtime.trainer_processes or max(1, torch.cuda.device_count())
 
 
 def launcher(job: Job, runtime: schema.Runtime) -> list[str]:
@@ -111,13 +110,6 @@ def without_launcher() -> Iterator[None]:
 
 
 def _check(job: Job, runtime: schema.Runtime) -> None:
-    settings = job.settings
-    share = settings.micro_batch_size * job.processes
-    if settings.batch_size % share:
-        raise ConfigError(
-            f"{job.stage}.batch_size ({settings.batch_size}) cannot be shared out evenly: it must "
-            f"be a multiple of {job.stage}.micro_batch_size ({settings.micro_batch_size}) times "
-            f"{job.processes} processes; lower the micro batch, or set runtime.trainer_processes")
     if job.fsdp and job.tutor.model.quantization != "none":
         raise ConfigError("runtime.fsdp=true shards full weights: set "
                           f"tutor.model.quantization=none, got {job.tutor.model.quantization}")

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fedrlhf.config import as_dict, differences
+from fedrlhf.config.validate import pass_size
 from fedrlhf.errors import ConfigError, UserError
 from fedrlhf.files import read_json, write_json
-from fedrlhf.models.runtime import all_cores, prepare_process
+from fedrlhf.models.runtime import all_cores, prepare_process, training_processes
 from fedrlhf.selectors.templates import template
 from fedrlhf.stages.context import Context, Stage
 from fedrlhf.tracking.run_directory import digest, file_digest
@@ -31,7 +32,7 @@ def stages() -> dict[str, Stage]:
 
     return {stage.name: stage for stage in (
         Stage("partition", partition.run, ("data", "partition", "run.seed")),
-        Stage("sft", sft, ("tutor", "sft", "run.seed")),
+        Stage("sft", sft, ("tutor", "sft", "runtime.autocast", "run.seed")),
         Stage("select", select.run,
               ("selector", "objective", "strategy", "select", "faults", "runtime.autocast",
                "run.seed"),
@@ -73,6 +74,9 @@ def check(context: Context, names: list[str]) -> None:
         _refuse_changed(context, every[name], _inputs(context, every[name], every))
     _check_objective(context, names)
     template(context.config.selector.template)
+    for name in {"sft", "align"} & set(names):
+        pass_size(context.config, name, training_processes(
+            context.config.runtime.trainer_processes))
     assert context.strategy is not None  # built by looking at it
 
 

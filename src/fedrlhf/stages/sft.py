@@ -29,7 +29,8 @@ def run(context: Context) -> None:
     train_tutor(context, Job(
         stage="sft", folder=str(folder), tutor=config.tutor, settings=settings, steps=steps,
         keep=(), start=None, seed=seed_for(config.run.seed, "sft") % 2**31,
-        autocast=config.runtime.autocast), _rows(context, found))
+        autocast=config.runtime.autocast, pass_size=settings.micro_batch_size),
+        _rows(context, found))
     write_json(folder / SUMMARY, {"demonstrations": len(found), "steps": steps})
 
 

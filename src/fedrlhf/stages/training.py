@@ -53,6 +53,7 @@ class Job:
             one, which leaves the base model as it is.
         seed: Seed of the order of rows and of a fresh adapter.
         autocast: See `models.runtime.precision`.
+        pass_size: Rows in one pass of a process.
         processes: How many share a batch.
         fsdp: Whether they share the model too.
     """
@@ -66,6 +67,7 @@ class Job:
     start: str | None
     seed: int
     autocast: str
+    pass_size: int
     processes: int = 1
     fsdp: bool = False
 
@@ -193,9 +195,8 @@ def _arguments(job: Job) -> dict[str, Any]:
         "optim": _OPTIMIZERS[settings.optimizer], "max_steps": job.steps,
         "warmup_steps": round(settings.warmup_ratio * job.steps),
         "lr_scheduler_type": "constant_with_warmup", "max_length": settings.max_length,
-        "per_device_train_batch_size": settings.micro_batch_size,
-        "gradient_accumulation_steps":
-            settings.batch_size // (settings.micro_batch_size * job.processes),
+        "per_device_train_batch_size": job.pass_size,
+        "gradient_accumulation_steps": settings.batch_size // (job.pass_size * job.processes),
         "bf16": wants_bfloat16, "use_cpu": not cuda,
         "activation_checkpointing": job.tutor.model.gradient_checkpointing,
         "logging_steps": 1, "report_to": [], "disable_tqdm": True, "save_strategy": "steps",

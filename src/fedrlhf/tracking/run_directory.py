@@ -26,8 +26,8 @@ MANIFEST, CONFIG, METRICS, RESULTS, REPORT, EVENTS = (
 
 LOCK, LAUNCHER_LOCK = ".lock", ".launcher.lock"
 _ARTIFACTS = (CONFIG, "partition/population.json", "select/selector_*/adapter_model.safetensors",
-              "label/pairs.parquet", "align/policy/adapter_model.safetensors",
-              "rlhf/policy/adapter_model.safetensors")
+              "sft/policy/adapter_model.safetensors", "label/pairs.parquet",
+              "align/policy/adapter_model.safetensors", "rlhf/policy/adapter_model.safetensors")
 
 
 @dataclass(frozen=True)
