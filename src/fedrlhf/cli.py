@@ -1,4 +1,4 @@
-"""The command line: run, config, doctor, report."""
+"""The command line: run, replicate, config, doctor, report."""
 
 import argparse
 import logging
@@ -9,14 +9,20 @@ import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedrlhf.errors import FedrlhfError, UserError
+
+if TYPE_CHECKING:
+    from fedrlhf.tracking.run_directory import RunDirectory
 
 _EPILOG = """\
 examples:
   fedrlhf run                                     the main job on the embedded tutor
   fedrlhf run select.rounds=40 run.name=long      with other settings
   fedrlhf run strategy=fedbis run.name=one runtime.engine=local
+  fedrlhf run -m strategy=fedbis,fedbiscuit       one run for each, then a comparison
+  fedrlhf replicate strategy=fedbis --seeds 5     the same run with five seeds: means, intervals
   fedrlhf config strategy=fedbis                  every key and its value
   fedrlhf report runs/a runs/b                    compare two runs
 
@@ -30,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: success; 2: the user can mend it, one message says how; 1: the run failed.
     """
     _calm()
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     try:
         return int(options.action(options) or _OK)
     except UserError as error:
@@ -47,6 +53,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _FAILED
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command; overrides may stand before and after its options."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and ("overrides" not in options or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides += rest
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fedrlhf", description="Federated RLHF on Flower.", epilog=_EPILOG,
@@ -55,7 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     run = commands.add_parser("run", help="run the stages of a configuration, or continue a run")
     run.add_argument("overrides", nargs="*", help="Hydra overrides such as experiment=smoke")
+    run.add_argument("-m", "--multirun", action="store_true",
+                     help="one run for each combination of values, such as select.rounds=6,12")
     run.set_defaults(action=_run)
+    again = commands.add_parser("replicate", help="run a configuration with several seeds")
+    again.add_argument("overrides", nargs="*", help="Hydra overrides such as experiment=smoke")
+    again.add_argument("--seeds", required=True, help="how many, such as 5, or which: 0,1,2")
+    again.set_defaults(action=_replicate)
     config = commands.add_parser("config", help="print the resolved configuration")
     config.add_argument("overrides", nargs="*", help="Hydra overrides")
     config.set_defaults(action=_config)
@@ -78,11 +101,41 @@ def _calm() -> None:
     logging.getLogger().setLevel(logging.ERROR)
 
 
-def _run(options: argparse.Namespace) -> None:
-    from fedrlhf.api import run
+def _run(options: argparse.Namespace) -> int:
     from fedrlhf.report.console import print_results
 
+    if options.multirun:
+        return _sweep(options.overrides)
+    from fedrlhf.api import run
+
     print_results(run(options.overrides))
+    return _OK
+
+
+def _sweep(overrides: Sequence[str]) -> int:
+    from fedrlhf.jobs import exit_code, run_jobs, sweep_jobs
+    from fedrlhf.report.console import print_jobs
+
+    jobs = sweep_jobs(overrides)
+    outcomes = run_jobs(jobs)
+    print_jobs([(outcome.job.name, outcome.words, outcome.seconds) for outcome in outcomes])
+    _compare([outcome.job.run for outcome in outcomes if outcome.code == _OK],
+             jobs[0].folder.parent / "comparison.html")
+    return exit_code(outcomes)
+
+
+def _replicate(options: argparse.Namespace) -> int:
+    from fedrlhf.jobs import exit_code, parse_seeds, run_jobs, seed_jobs
+    from fedrlhf.report.console import print_jobs, print_replicates
+    from fedrlhf.report.replicates import write_replicates
+
+    jobs = seed_jobs(options.overrides, parse_seeds(options.seeds))
+    outcomes = run_jobs(jobs)
+    done = [outcome.job.run for outcome in outcomes if outcome.code == _OK]
+    print_jobs([(outcome.job.name, outcome.words, outcome.seconds) for outcome in outcomes])
+    if done:
+        print_replicates(write_replicates(done, jobs[0].folder.parent))
+    return exit_code(outcomes)
 
 
 def _config(options: argparse.Namespace) -> None:
@@ -101,8 +154,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from fedrlhf.report.compare import write_comparison
-    from fedrlhf.report.console import print_comparison, print_results
+    from fedrlhf.report.console import print_results
     from fedrlhf.report.page import write_report
     from fedrlhf.tracking.run_directory import RunDirectory
 
@@ -114,7 +166,16 @@ def _report(options: argparse.Namespace) -> None:
         page = write_report(runs[0], options.out)
         print_results(runs[0], page)
     else:
-        print_comparison(runs, write_comparison(runs, options.out))
+        _compare(runs, options.out)
+
+
+def _compare(runs: Sequence["RunDirectory"], out: Path | None) -> None:
+    """Print and write what several runs have in common and what sets them apart."""
+    from fedrlhf.report.compare import write_comparison
+    from fedrlhf.report.console import print_comparison
+
+    if len(runs) > 1:
+        print_comparison(runs, write_comparison(runs, out))
 
 
 if __name__ == "__main__":

@@ -48,11 +48,18 @@ def write_comparison(runs: Sequence[RunDirectory], out: Path | None = None) -> P
 def comparison_of(runs: Sequence[Artifacts]) -> str:
     """Return the page as a text; the same files give the same text."""
     names = run_names(runs)
-    parts = (_overview(runs, names), _results(runs, names), _seeds(runs, names),
-             _pictures(runs, names), _configuration(runs, names))
+    overview, results, *others = parts(runs, names)
+    sections = [overview, results, _seeds(runs, names), *others]
     return render("comparison.html.j2", title=f"{counted(len(runs), 'run')} · fedrlhf",
-                  name=listed([plain(name, 40) for name in names]), verdict=_verdict(runs, names),
-                  sections=[section for section in parts if section.filled])
+                  name=f"Comparison: {listed([plain(name, 40) for name in names])}",
+                  verdict=_verdict(runs, names),
+                  sections=[section for section in sections if section.filled])
+
+
+def parts(runs: Sequence[Artifacts], names: Sequence[str]) -> list[Section]:
+    """Return what each run shows beside the others: results, pictures, settings."""
+    return [_overview(runs, names), _results(runs, names), _pictures(runs, names),
+            _configuration(runs, names)]
 
 
 def run_names(runs: Sequence[Artifacts]) -> list[str]:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedrlhf.report.artifacts import Artifacts, read_artifacts
+from fedrlhf.report.replicates import Replicates, rows
 from fedrlhf.report.seeds import Family, families
 from fedrlhf.report.table import ROWS, Row, read_results, show, show_spread
 from fedrlhf.tracking.run_directory import REPORT, RunDirectory
@@ -46,6 +47,29 @@ def print_comparison(runs: Sequence[RunDirectory], page: Path) -> None:
     else:
         console.print(_side_by_side(found))
     console.print(f"comparison: {page}", soft_wrap=True, highlight=False)
+
+
+def print_jobs(ended: Sequence[tuple[str, str, float]]) -> None:
+    """Print each job's name, how it ended and how many seconds it took."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("job", "", "seconds"):
+        table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    for name, words, seconds in ended:
+        table.add_row(name, words, f"{seconds:.0f}")
+    Console().print(table)
+
+
+def print_replicates(found: Replicates) -> None:
+    """Print each result's mean over seeds with its interval, and where the page is."""
+    table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left",
+                  title=f"mean over seeds [{found.level:.0%} interval]")
+    for heading in ("", "", "seeds"):
+        table.add_column(heading)
+    for row, spread in rows(found.results):
+        table.add_row(row.label, spread.show(row), str(len(spread.values)))
+    console = Console()
+    console.print(table)
+    console.print(f"replicates: {found.page}", soft_wrap=True, highlight=False)
 
 
 def _side_by_side(runs: Sequence[Artifacts]) -> Table:

@@ -66,6 +66,13 @@ def check(context: Context, names: list[str]) -> None:
     assert context.strategy is not None  # built by looking at it
 
 
+def all_done(context: Context, names: list[str]) -> bool:
+    """Say whether the named stages are done with these settings."""
+    every = stages()
+    return all(_is_done(context, name, _inputs(context, every[name], every)["digest"])
+               for name in names)
+
+
 def check_instructions(context: Context, names: list[str]) -> None:
     """Refuse to train selectors for a tutor that there are no prompts for.
 
