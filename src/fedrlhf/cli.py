@@ -1,4 +1,4 @@
-"""The command line: run, replicate, config, doctor, report."""
+"""The command line: run, replicate, config, doctor, report, export."""
 
 import argparse
 import logging
@@ -25,6 +25,7 @@ examples:
   fedrlhf replicate strategy=fedbis --seeds 5     the same run with five seeds: means, intervals
   fedrlhf config strategy=fedbis                  every key and its value
   fedrlhf report runs/a runs/b                    compare two runs
+  fedrlhf export runs/a --to out --merged         adapters, model and pairs with their cards
 
 The same command again continues an interrupted run."""
 _OK, _FAILED, _USER_ERROR, _INTERRUPTED = 0, 1, 2, 130
@@ -88,6 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
     report.add_argument("--out", type=Path, help="the page to write")
     report.set_defaults(action=_report)
+    export = commands.add_parser("export", help="write what a run made, for use and for the hub")
+    export.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
+    export.add_argument("--merged", action="store_true", help="the tutor as a whole model as well")
+    export.add_argument("--push", metavar="OWNER/NAME", help="upload to the hub, privately")
+    export.add_argument("--public", action="store_true", help="upload for everybody to read")
+    export.set_defaults(action=_export)
     return parser
 
 
@@ -156,17 +164,45 @@ def _doctor(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> None:
     from fedrlhf.report.console import print_results
     from fedrlhf.report.page import write_report
-    from fedrlhf.tracking.run_directory import RunDirectory
 
-    runs = [RunDirectory.at(str(path)) for path in options.runs]
-    for run in runs:
-        if not run.manifest():
-            raise UserError(f"{run.path} is not a run directory: it has no manifest.json")
+    runs = [_existing(path) for path in options.runs]
     if len(runs) == 1:
         page = write_report(runs[0], options.out)
         print_results(runs[0], page)
     else:
         _compare(runs, options.out)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from fedrlhf.deploy.hub import Upload, check_push, listing, push
+    from fedrlhf.report.export import export_run
+
+    if options.push:
+        check_push(options.push)
+    elif options.public:
+        raise UserError("--public says who may read an upload: it needs --push OWNER/NAME")
+    parts = export_run(_existing(options.run), options.to, merged=options.merged,
+                       repository=options.push)
+    print(f"exported to {options.to}: {', '.join(part.name for part in parts)}")
+    if options.push:
+        uploads = [Upload(options.to / part.name, f"{options.push}{part.suffix}", part.kind)
+                   for part in parts]
+        print("\n".join(listing(uploads, options.public)), flush=True)
+        print("\n".join(push(uploads, options.public)))
+
+
+def _existing(path: Path) -> "RunDirectory":
+    """Return the run at a place.
+
+    Raises:
+        UserError: There is none.
+    """
+    from fedrlhf.tracking.run_directory import RunDirectory
+
+    run = RunDirectory.at(str(path))
+    if not run.manifest():
+        raise UserError(f"{run.path} is not a run directory: it has no manifest.json")
+    return run
 
 
 def _compare(runs: Sequence["RunDirectory"], out: Path | None) -> None:

@@ -41,7 +41,8 @@ class WandbTracker:
             resume="allow", dir=str(folder), config=config,
             settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True,
                                     x_disable_meta=True, x_disable_stats=True,
-                                    x_disable_machine_info=True, host="", x_save_requirements=False))
+                                    x_disable_machine_info=True, x_save_requirements=False,
+                                    host=""))
         self._path = folder / METRICS
         self._axes: set[str] = set()
         self._sent: set[tuple[str, int]] = set()
