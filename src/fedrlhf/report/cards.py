@@ -130,7 +130,7 @@ def pairs_card(artifacts: Artifacts, place: str) -> str:
             for name, value in numbers(artifacts.labels).items()]
     body = render("pairs.md.j2", title=_marked(f"{_run_name(artifacts)}: labelled pairs"),
                   judges=judge_phrase(artifacts), selectors=selector_count(artifacts), place=place,
-                  tutor=_marked(base_name(artifacts, "tutor")), summary=told,
+                  tutor=base_name(artifacts, "tutor").replace("`", ""), summary=told,
                   results=_rows(artifacts.results, ("label.accuracy",)))
     return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{body}"))
 

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from fedrlhf.report.artifacts import Artifacts, read_artifacts
+from fedrlhf.report.compare import run_names
 from fedrlhf.report.replicates import Replicates, rows
-from fedrlhf.report.seeds import Family, families
+from fedrlhf.report.seeds import ABSENT, Family, families
 from fedrlhf.report.table import ROWS, Row, read_results, show, show_spread
 from fedrlhf.tracking.run_directory import REPORT, RunDirectory
 
@@ -42,7 +43,8 @@ def print_comparison(runs: Sequence[RunDirectory], page: Path) -> None:
     found = [read_artifacts(run) for run in runs]
     groups = families(found)
     console = Console()
-    if any(len(family.members) > 1 for family in groups):
+    if any(name in run.results for run in found for name in _OVER_SEEDS) and any(
+            len(family.members) > 1 for family in groups):
         console.print(_over_seeds(found, groups))
     else:
         console.print(_side_by_side(found))
@@ -75,12 +77,12 @@ def print_replicates(found: Replicates) -> None:
 def _side_by_side(runs: Sequence[Artifacts]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
-    for run in runs:
-        table.add_column(run.run.path.name, justify="right")
+    for name in run_names(runs):
+        table.add_column(name, justify="right")
     for row in ROWS:
         cells = [show(row, run.results) for run in runs]
         if any(cells):
-            table.add_row(row.label, *cells)
+            table.add_row(row.label, *(cell or ABSENT for cell in cells))
     return table
 
 
