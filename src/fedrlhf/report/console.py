@@ -41,11 +41,11 @@ def print_comparison(runs: Sequence[RunDirectory], page: Path) -> None:
     mean with the lowest and the highest.
     """
     found = [read_artifacts(run) for run in runs]
-    groups = families(found)
+    measured = [run for run in found if run.results.keys() & _OVER_SEEDS.keys()]
+    groups = families(measured)
     console = Console()
-    if any(name in run.results for run in found for name in _OVER_SEEDS) and any(
-            len(family.members) > 1 for family in groups):
-        console.print(_over_seeds(found, groups))
+    if any(len(family.members) > 1 for family in groups):
+        console.print(_over_seeds(measured, groups))
     else:
         console.print(_side_by_side(found))
     console.print(f"comparison: {page}", soft_wrap=True, highlight=False)
