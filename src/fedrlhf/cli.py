@@ -1,4 +1,4 @@
-"""The command line: run, config, doctor, report."""
+"""The command line: run, replicate, config, doctor, report, export."""
 
 import argparse
 import logging
@@ -9,16 +9,23 @@ import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedrlhf.errors import FedrlhfError, UserError
+
+if TYPE_CHECKING:
+    from fedrlhf.tracking.run_directory import RunDirectory
 
 _EPILOG = """\
 examples:
   fedrlhf run                                     the main job on the embedded tutor
   fedrlhf run select.rounds=40 run.name=long      with other settings
   fedrlhf run strategy=fedbis run.name=one runtime.engine=local
+  fedrlhf run -m strategy=fedbis,fedbiscuit       one run for each, then a comparison
+  fedrlhf replicate strategy=fedbis --seeds 5     the same run with five seeds: means, intervals
   fedrlhf config strategy=fedbis                  every key and its value
   fedrlhf report runs/a runs/b                    compare two runs
+  fedrlhf export runs/a --to out --merged         adapters, model and pairs with their cards
 
 The same command again continues an interrupted run."""
 _OK, _FAILED, _USER_ERROR, _INTERRUPTED = 0, 1, 2, 130
@@ -30,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: success; 2: the user can mend it, one message says how; 1: the run failed.
     """
     _calm()
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     try:
         return int(options.action(options) or _OK)
     except UserError as error:
@@ -47,6 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _FAILED
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command; overrides may stand before and after its options."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and ("overrides" not in options or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides += rest
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fedrlhf", description="Federated RLHF on Flower.", epilog=_EPILOG,
@@ -55,7 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     run = commands.add_parser("run", help="run the stages of a configuration, or continue a run")
     run.add_argument("overrides", nargs="*", help="Hydra overrides such as experiment=smoke")
+    run.add_argument("-m", "--multirun", action="store_true",
+                     help="one run for each combination of values, such as select.rounds=6,12")
     run.set_defaults(action=_run)
+    again = commands.add_parser("replicate", help="run a configuration with several seeds")
+    again.add_argument("overrides", nargs="*", help="Hydra overrides such as experiment=smoke")
+    again.add_argument("--seeds", required=True, help="how many, such as 5, or which: 0,1,2")
+    again.set_defaults(action=_replicate)
     config = commands.add_parser("config", help="print the resolved configuration")
     config.add_argument("overrides", nargs="*", help="Hydra overrides")
     config.set_defaults(action=_config)
@@ -70,6 +94,13 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
     report.add_argument("--out", type=Path, help="the page to write")
     report.set_defaults(action=_report)
+    export = commands.add_parser("export", help="write what a run made, for use and for the hub")
+    export.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
+    export.add_argument("--merged", action="store_true", help="the tutor as a whole model as well")
+    export.add_argument("--push", metavar="OWNER/NAME", help="upload to the hub, privately")
+    export.add_argument("--public", action="store_true", help="upload for everybody to read")
+    export.set_defaults(action=_export)
     return parser
 
 
@@ -83,11 +114,41 @@ def _calm() -> None:
     logging.getLogger().setLevel(logging.ERROR)
 
 
-def _run(options: argparse.Namespace) -> None:
-    from fedrlhf.api import run
+def _run(options: argparse.Namespace) -> int:
     from fedrlhf.report.console import print_results
 
+    if options.multirun:
+        return _sweep(options.overrides)
+    from fedrlhf.api import run
+
     print_results(run(options.overrides))
+    return _OK
+
+
+def _sweep(overrides: Sequence[str]) -> int:
+    from fedrlhf.jobs import exit_code, run_jobs, sweep_jobs
+    from fedrlhf.report.console import print_jobs
+
+    jobs = sweep_jobs(overrides)
+    outcomes = run_jobs(jobs)
+    print_jobs([(outcome.job.name, outcome.words, outcome.seconds) for outcome in outcomes])
+    _compare([outcome.job.run for outcome in outcomes if outcome.code == _OK],
+             jobs[0].folder.parent / "comparison.html")
+    return exit_code(outcomes)
+
+
+def _replicate(options: argparse.Namespace) -> int:
+    from fedrlhf.jobs import exit_code, parse_seeds, run_jobs, seed_jobs
+    from fedrlhf.report.console import print_jobs, print_replicates
+    from fedrlhf.report.replicates import write_replicates
+
+    jobs = seed_jobs(options.overrides, parse_seeds(options.seeds))
+    outcomes = run_jobs(jobs)
+    done = [outcome.job.run for outcome in outcomes if outcome.code == _OK]
+    print_jobs([(outcome.job.name, outcome.words, outcome.seconds) for outcome in outcomes])
+    if done:
+        print_replicates(write_replicates(done, jobs[0].folder.parent))
+    return exit_code(outcomes)
 
 
 def _config(options: argparse.Namespace) -> None:
@@ -115,20 +176,56 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from fedrlhf.report.compare import write_comparison
-    from fedrlhf.report.console import print_comparison, print_results
+    from fedrlhf.report.console import print_results
     from fedrlhf.report.page import write_report
-    from fedrlhf.tracking.run_directory import RunDirectory
 
-    runs = [RunDirectory.at(str(path)) for path in options.runs]
-    for run in runs:
-        if not run.manifest():
-            raise UserError(f"{run.path} is not a run directory: it has no manifest.json")
+    runs = [_existing(path) for path in options.runs]
     if len(runs) == 1:
         page = write_report(runs[0], options.out)
         print_results(runs[0], page)
     else:
-        print_comparison(runs, write_comparison(runs, options.out))
+        _compare(runs, options.out)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from fedrlhf.deploy.hub import Upload, check_push, listing, push
+    from fedrlhf.report.export import export_run
+
+    if options.push:
+        check_push(options.push)
+    elif options.public:
+        raise UserError("--public says who may read an upload: it needs --push OWNER/NAME")
+    parts = export_run(_existing(options.run), options.to, merged=options.merged,
+                       repository=options.push)
+    print(f"exported to {options.to}: {', '.join(part.name for part in parts)}")
+    if options.push:
+        uploads = [Upload(options.to / part.name, f"{options.push}{part.suffix}", part.kind)
+                   for part in parts]
+        print("\n".join(listing(uploads, options.public)), flush=True)
+        print("\n".join(push(uploads, options.public)))
+
+
+def _existing(path: Path) -> "RunDirectory":
+    """Return the run at a place.
+
+    Raises:
+        UserError: There is none.
+    """
+    from fedrlhf.tracking.run_directory import RunDirectory
+
+    run = RunDirectory.at(str(path))
+    if not run.manifest():
+        raise UserError(f"{run.path} is not a run directory: it has no manifest.json")
+    return run
+
+
+def _compare(runs: Sequence["RunDirectory"], out: Path | None) -> None:
+    """Print and write what several runs have in common and what sets them apart."""
+    from fedrlhf.report.compare import write_comparison
+    from fedrlhf.report.console import print_comparison
+
+    if len(runs) > 1:
+        print_comparison(runs, write_comparison(runs, out))
 
 
 if __name__ == "__main__":

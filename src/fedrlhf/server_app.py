@@ -18,7 +18,7 @@ from fedrlhf.report.cards import write_cards
 from fedrlhf.report.page import write_report
 from fedrlhf.report.results import write_results
 from fedrlhf.stages.context import Context
-from fedrlhf.stages.pipeline import check, check_instructions, run_stages
+from fedrlhf.stages.pipeline import all_done, check, check_instructions, run_stages
 from fedrlhf.tracking.metrics import Metrics, Tracker
 from fedrlhf.tracking.progress import EventFile, Lines, ProgressReport
 from fedrlhf.tracking.run_directory import EVENTS, METRICS, RunDirectory
@@ -87,6 +87,15 @@ def prepare(config: schema.Config, progress: ProgressReport) -> int:
         run_stages(context, [stage for stage in config.run.stages if stage == "partition"])
         check_instructions(context, config.run.stages)
         return len(context.population.shards)
+
+
+def is_done(config: schema.Config) -> bool:
+    """Say whether the run is complete with these settings, so that running it changes nothing."""
+    run = RunDirectory.at(config.run.dir)
+    if run.manifest().get("status") != "completed":
+        return False
+    context = Context(config, run, Metrics(run.path / METRICS), ProgressReport())
+    return all_done(context, config.run.stages)
 
 
 def _trackers(config: schema.Config, run: RunDirectory) -> list[Tracker]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fedrlhf.evaluation.intervals import mean_interval, ratio_interval
+from fedrlhf.evaluation.intervals import mean_interval, ratio_interval, t_interval
 
 
 def test_mean_interval_has_the_standard_errors_width() -> None:
@@ -62,3 +62,14 @@ def test_edges() -> None:
     values = list(range(10))
     assert mean_interval(values, 0.9, 200, 0) == mean_interval(values, 0.9, 200, 0)
     assert mean_interval(values, 0.9, 200, 0) != mean_interval(values, 0.9, 200, 1)
+
+
+def test_t_interval() -> None:
+    """1, 2, 3: mean 2, s = 1, error 1 / sqrt(3) = 0.577; t(0.975, 2) = 4.303, so 2 +- 2.484.
+
+    Equal values have no width, a single one no interval.
+    """
+    assert t_interval([1, 2, 3], 0.95) == pytest.approx((2 - 2.484, 2 + 2.484), abs=1e-3)
+    assert t_interval([5, 5], 0.95) == (5, 5)
+    assert t_interval([5], 0.95) is None
+    assert t_interval([], 0.95) is None

@@ -1,5 +1,6 @@
 """The page that sets runs side by side."""
 
+import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,6 +10,7 @@ from made_runs import EVIL, Page, make_run, settings
 
 from fedrlhf.errors import UserError
 from fedrlhf.report.compare import write_comparison
+from fedrlhf.report.console import print_comparison
 from fedrlhf.tracking.run_directory import RunDirectory
 
 
@@ -105,3 +107,40 @@ def test_one_run_is_no_comparison(tmp_path: Path) -> None:
     """The message says so."""
     with pytest.raises(UserError, match="at least two runs"):
         write_comparison([make_run(tmp_path / "run", "partition")])
+
+
+def test_runs_that_came_differently_far(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Selectors alone, a whole run and mere shards: what one lacks is a dash and said in words.
+
+    Only two agree with held-out pairs, of other data: they are ranked with that caution. One has a
+    tutor: nothing is called highest.
+    """
+    found = [make_run(tmp_path / "whole"),
+             make_run(tmp_path / "judges", results=low(0.65), config=settings(data__label="x")),
+             make_run(tmp_path / "shards", "partition")]
+    results = json.loads((found[1].path / "results.json").read_text())
+    (found[1].path / "results.json").write_text(json.dumps(
+        {name: value for name, value in results.items() if name.startswith("selector.")}))
+    page = Page(write_comparison(found))
+    assert ("agreement of the selectors' vote 0.750 [0.650, 0.850] 0.650 [0.640, 0.660] –"
+            in page.text)
+    assert "gain in true utility +0.620 [+0.410, +0.830] – –" in page.text
+    assert "Not measured in shards." in page.text
+    assert "Only whole has this result." in page.text
+    head = page.text.partition("The runs")[0]
+    assert "whole agrees most with held-out preferences" in head
+    assert "gains most" not in head
+    assert "their held-out pairs are not the same ones" in page.text.partition("Results")[0]
+    print_comparison(found, tmp_path / "page.html")
+    text = capsys.readouterr().out
+    assert "–" in text and "shards" in text
+
+
+def test_the_same_configuration_without_results(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two runs of one name and configuration that have only shards: no empty table of means."""
+    found = [make_run(tmp_path / parent / "run", "partition") for parent in ("a", "b")]
+    print_comparison(found, tmp_path / "page.html")
+    text = capsys.readouterr().out
+    assert "mean [" not in text
+    assert "a/run" in text

@@ -2,5 +2,7 @@
 
 from fedrlhf.config.component import build
 from fedrlhf.config.load import as_dict, differences, load, split_overrides, text_override
+from fedrlhf.config.sweep import SweepJob, expand
 
-__all__ = ["as_dict", "build", "differences", "load", "split_overrides", "text_override"]
+__all__ = ["SweepJob", "as_dict", "build", "differences", "expand", "load", "split_overrides",
+           "text_override"]

@@ -137,6 +137,11 @@ def _explain(error: Exception, overrides: list[str]) -> str:
     """Say in one or two lines what Hydra found wrong, and where to look."""
     if unknown := re.search(r"Could not override '([^']+)'", str(error)):
         return _unknown_key(unknown[1], overrides)
+    if swept := re.search(r"(?:Ambiguous value for argument|Sweep parameters) '([^']+)'",
+                          str(error)):
+        return (f"{swept[1]} names several values; `fedrlhf run -m …` runs them one after another "
+                "(a list is written key=[a,b], a text with a comma key='a,b', in the shell's "
+                "quotes)")
     cause = error.__cause__ or error
     lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
     shown = dict.fromkeys(line for line in lines if "hydra.cc" not in line)

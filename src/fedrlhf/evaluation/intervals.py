@@ -34,3 +34,14 @@ def ratio_interval(counts: Sequence[float], totals: Sequence[float], level: floa
 def mean_interval(values: Sequence[float], level: float, resamples: int, seed: int) -> Interval:
     """Bootstrap the mean over independent units such as prompts, percentile method."""
     return ratio_interval(values, np.ones(len(values)).tolist(), level, resamples, seed)
+
+
+def t_interval(values: Sequence[float], level: float) -> Interval | None:
+    """Return Student's interval of the mean of normal draws; None below two of them."""
+    if len(values) < 2:
+        return None
+    error = float(stats.sem(values))
+    if error == 0.0:
+        return float(values[0]), float(values[0])
+    low, high = stats.t.interval(level, len(values) - 1, float(np.mean(values)), error)
+    return float(low), float(high)

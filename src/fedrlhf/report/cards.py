@@ -1,9 +1,10 @@
-"""Model cards beside the adapters that a run has made."""
+"""Cards of the models and pairs that a run has made, as the hub reads them."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedrlhf.files import write_text
 from fedrlhf.report.artifacts import Artifacts, facts, finite, numbers, read_artifacts, rows
@@ -14,9 +15,40 @@ from fedrlhf.report.verdict import judge_phrase, selector_count, verdict
 from fedrlhf.report.words import fixed, number, percent, plain, size
 from fedrlhf.tracking.run_directory import RunDirectory
 
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
 CARD = "README.md"
 EMBEDDED = "tiny_tutor"  # the model inside this package; no hub knows it
+_TAGS = ["federated-learning", "flower", "fedrlhf"]
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"),
+          (1_000_000, "100K<n<1M"))
 _UNSAFE = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>#|"})
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What sets a model's card apart from another one's.
+
+    Attributes:
+        title: The heading.
+        summary: What the model is, in a sentence.
+        tags: Beside those of every card.
+        place: Where to load it from.
+        training: Facts on its training.
+        results: Facts on its evaluation.
+        measured: The kind of metric of each result that the hub shows.
+        merged: Whether it is a whole model and no adapter.
+    """
+
+    title: str
+    summary: str
+    tags: list[str]
+    place: str
+    training: list[tuple[str, str]]
+    results: list[tuple[str, str]]
+    measured: Mapping[str, str]
+    merged: bool = False
 
 
 def write_cards(run: RunDirectory) -> list[Path]:
@@ -44,51 +76,63 @@ def write_cards(run: RunDirectory) -> list[Path]:
     return [path for path, _ in written]
 
 
-def selector_card(artifacts: Artifacts, index: int) -> str:
-    """Return the card of one selector."""
-    name = f"selector_{index}"
+def selector_card(artifacts: Artifacts, index: int, place: str | None = None) -> str:
+    """Return the card of one selector; `place` is the folder or repository to load it from."""
     members = list(artifacts.grouping.values()).count(index)
-    return _card(
-        artifacts, "selector", title=f"{_run_name(artifacts)}: selector {index}",
-        tags=["reward-model", "preference"], folder=f"select/{name}",
+    return _card(artifacts, "selector", _Content(
+        title=f"{_run_name(artifacts)}: selector {index}",
+        tags=["lora", "reward-model", "preference"], place=place or f"select/selector_{index}",
         summary="A LoRA adapter that turns its base model into a judge: "
                 + ("given a prompt and a completion it gives a reward, the higher the better."
                    if _scores(artifacts) else
                    "given a prompt and two completions it says which one is better."),
         training=[("selectors trained together", str(selector_count(artifacts))),
                   ("clients that use this one", str(members) if members else "unknown")],
-        results=_selector_results(artifacts, index))
+        results=_selector_results(artifacts, index),
+        measured={f"selector.agreement_{index}": "accuracy"}))
 
 
-def policy_card(artifacts: Artifacts) -> str:
-    """Return the card of the aligned tutor."""
+def policy_card(artifacts: Artifacts, place: str = "align/policy", merged: bool = False) -> str:
+    """Return the card of the aligned tutor.
+
+    Args:
+        artifacts: The run.
+        place: The folder or repository to load it from.
+        merged: Whether the adapter is part of the base model's weights there.
+    """
     pairs = numbers(artifacts.labels).get("pairs")
     steps = numbers(artifacts.alignment).get("steps")
     imitated = numbers(artifacts.imitation)
     before = [("supervised fine-tuning before", f"{number(imitated['demonstrations'])} "
                f"demonstrations, {number(imitated['steps'])} steps")] if imitated else []
-    return _card(
-        artifacts, "tutor", title=f"{_run_name(artifacts)}: aligned tutor", tags=["dpo", "trl"],
-        folder="align/policy",
-        summary="A LoRA adapter that aligns its base model by direct preference optimisation with "
-                f"pairs that {judge_phrase(artifacts)} labelled.",
+    return _card(artifacts, "tutor", _Content(
+        title=f"{_run_name(artifacts)}: aligned tutor",
+        tags=["dpo", "trl"] if merged else ["lora", "dpo", "trl"], place=place, merged=merged,
+        summary=f"{'A language model aligned' if merged else 'A LoRA adapter that aligns its base'}"
+                f"{'' if merged else ' model'} by direct preference optimisation with pairs that "
+                f"{judge_phrase(artifacts)} labelled.",
         training=before + [("labelled pairs", number(pairs) if pairs is not None else "unknown"),
                   ("DPO steps", number(steps) if steps is not None else "unknown"),
                   ("beta", plain(artifacts.setting("align.beta"), 20)),
                   ("learning rate", plain(artifacts.setting("align.learning_rate"), 20))],
-        results=_rows(artifacts.results, ("policy.", "label.accuracy")))
+        results=_rows(artifacts.results, ("policy.", "label.accuracy")),
+        measured={"policy.utility_gain": "utility_gain", "policy.win_rate": "win_rate",
+                  "policy.proxy_win_rate": "win_rate"}))
 
 
-def federated_policy_card(artifacts: Artifacts) -> str:
-    """Return the card of a tutor that its clients trained."""
+def federated_policy_card(artifacts: Artifacts, place: str = "rlhf/policy",
+                          merged: bool = False) -> str:
+    """Return the card of a tutor that its clients trained; arguments as for `policy_card`."""
     objective = str(artifacts.setting("objective._target_")).rpartition(".")[2]
-    return _card(
-        artifacts, "tutor", title=f"{_run_name(artifacts)}: federated tutor", tags=["rlhf"],
-        folder="rlhf/policy",
-        summary="A LoRA adapter that clients trained on their own preferences, round by round.",
+    kind = "language model" if merged else "LoRA adapter"
+    return _card(artifacts, "tutor", _Content(
+        title=f"{_run_name(artifacts)}: federated tutor",
+        tags=["rlhf"] if merged else ["lora", "rlhf"], place=place, merged=merged,
+        summary=f"A {kind} that clients trained on their own preferences, round by round.",
         training=[("objective at the clients", plain(objective, 40)),
                   ("learning rate", plain(artifacts.setting("objective.learning_rate"), 20))],
-        results=_rows(artifacts.results, ("policy.",)))
+        results=_rows(artifacts.results, ("policy.",)),
+        measured={"policy.utility_gain": "utility_gain", "policy.win_rate": "win_rate"}))
 
 
 def _scores(artifacts: Artifacts) -> bool:
@@ -96,28 +140,83 @@ def _scores(artifacts: Artifacts) -> bool:
     return str(artifacts.setting("objective._target_")).endswith(".Reward")
 
 
-def _card(artifacts: Artifacts, part: str, *, title: str, tags: list[str], folder: str,
-          summary: str, training: list[tuple[str, str]], results: list[tuple[str, str]]) -> str:
+def pairs_card(artifacts: Artifacts, place: str) -> str:
+    """Return the card of the labelled pairs as a data set."""
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    pairs = numbers(artifacts.labels).get("pairs", 0.0)
+    data = DatasetCardData(
+        pretty_name=f"{_run_name(artifacts)}: labelled pairs", task_categories=["text-generation"],
+        tags=[*_TAGS, "preference", "dpo", "synthetic"],
+        size_categories=[next((name for most, name in _SIZES if pairs < most), "n>1M")],
+        configs=[{"config_name": "default",
+                  "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}])
+    told = [(name.replace("_", " "), number(value))
+            for name, value in numbers(artifacts.labels).items()]
+    body = render("pairs.md.j2", title=_marked(f"{_run_name(artifacts)}: labelled pairs"),
+                  judges=judge_phrase(artifacts), selectors=selector_count(artifacts), place=place,
+                  tutor=base_name(artifacts, "tutor").replace("`", ""), summary=told,
+                  results=_rows(artifacts.results, ("label.accuracy",)))
+    return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{body}"))
+
+
+def base_name(artifacts: Artifacts, part: str) -> str:
+    """Name the base model of a section of the configuration, without its place on this machine."""
+    base = str(artifacts.setting(f"{part}.model.path") or EMBEDDED)
+    return plain(base if base == EMBEDDED or on_hub(base) else Path(base).name, 80)
+
+
+def _card(artifacts: Artifacts, part: str, content: _Content) -> str:
     """Fill the card's template; `part` is the section of the configuration it belongs to."""
     from huggingface_hub import ModelCard, ModelCardData
 
     base = str(artifacts.setting(f"{part}.model.path") or EMBEDDED)
+    task = "text-generation" if part == "tutor" else "text-classification"
+    evaluated = _evaluated(artifacts, task, content.measured)
     data = ModelCardData(
-        base_model=base if on_hub(base) else None, library_name="peft",
-        pipeline_tag="text-generation" if part == "tutor" else "text-classification",
-        tags=["federated-learning", "flower", "fedrlhf", "lora", *tags])
+        base_model=base if on_hub(base) else None, license=_license(base),
+        library_name="transformers" if content.merged else "peft", pipeline_tag=task,
+        tags=[*_TAGS, *content.tags], eval_results=evaluated or None,
+        model_name=_run_name(artifacts) if evaluated else None)
     body = render(
-        "card.md.j2", title=_marked(title), summary=summary,
-        verdict=verdict(artifacts), part=part, folder=folder,
+        "card.md.j2", title=_marked(content.title), summary=content.summary,
+        verdict=verdict(artifacts), part=part, place=content.place, merged=content.merged,
         kind="embedded" if base == EMBEDDED else "hub" if on_hub(base) else "folder",
-        base=plain(base if on_hub(base) else Path(base).name, 80),
+        base=base_name(artifacts, part),
         remote_code=artifacts.setting(f"{part}.model.trust_remote_code") is True,
         revision=plain(artifacts.setting(f"{part}.model.revision") or "main", 40),
-        federation=_federation(artifacts), data_facts=_data(artifacts), training=training,
-        results=results, scores=part == "selector" and _scores(artifacts),
-        federated=folder == "rlhf/policy", layout=plain(artifacts.setting("selector.template"), 30),
+        dtype=plain(artifacts.setting(f"{part}.model.dtype") or "float32", 20),
+        federation=_federation(artifacts), data_facts=_data(artifacts),
+        training=content.training, results=content.results,
+        scores=part == "selector" and _scores(artifacts), federated="rlhf" in content.tags,
+        layout=plain(artifacts.setting("selector.template"), 30),
         letters=[json.dumps(letter) for letter in _list(artifacts.setting("selector.letters"))])
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}"))
+
+
+def _evaluated(artifacts: Artifacts, task: str, measured: Mapping[str, str]) -> list["EvalResult"]:
+    """Return the results that the hub shows beside the card, each with its kind of metric."""
+    from huggingface_hub import EvalResult
+
+    names = {row.name: row.label for row in ROWS}
+    return [EvalResult(task_type=task, dataset_type="preferences",
+                       dataset_name="held-out data of the run's federation", metric_type=kind,
+                       metric_name=names.get(name, "agreement with held-out preferences"),
+                       metric_value=round(artifacts.results[name], 4))
+            for name, kind in measured.items() if name in artifacts.results]
+
+
+def _license(base: str) -> str | None:
+    """Return the licence that a local base model's own card names."""
+    from huggingface_hub import ModelCard
+
+    from fedrlhf.models.load import resolve
+
+    card = Path(resolve(base)).expanduser() / CARD
+    if on_hub(base) or not card.is_file():
+        return None
+    known = ModelCard.load(card, ignore_metadata_errors=True).data.license
+    return plain(known, 40) if isinstance(known, str) else None
 
 
 def on_hub(path: str) -> bool:

@@ -11,7 +11,7 @@ from fedrlhf.report.artifacts import Artifacts, read_artifacts
 from fedrlhf.report.parts import Picture, Section, Table
 from fedrlhf.report.render import render, save
 from fedrlhf.report.rounds import read_rounds, strategy_name
-from fedrlhf.report.seeds import differing, families
+from fedrlhf.report.seeds import ABSENT, differing, families
 from fedrlhf.report.table import ROWS, show, show_spread
 from fedrlhf.report.verdict import verdict
 from fedrlhf.report.words import counted, interval, listed, percent, plain, signed, tied
@@ -48,11 +48,18 @@ def write_comparison(runs: Sequence[RunDirectory], out: Path | None = None) -> P
 def comparison_of(runs: Sequence[Artifacts]) -> str:
     """Return the page as a text; the same files give the same text."""
     names = run_names(runs)
-    parts = (_overview(runs, names), _results(runs, names), _seeds(runs, names),
-             _pictures(runs, names), _configuration(runs, names))
+    overview, results, *others = parts(runs, names)
+    sections = [overview, results, _seeds(runs, names), *others]
     return render("comparison.html.j2", title=f"{counted(len(runs), 'run')} · fedrlhf",
-                  name=listed([plain(name, 40) for name in names]), verdict=_verdict(runs, names),
-                  sections=[section for section in parts if section.filled])
+                  name=f"Comparison: {listed([plain(name, 40) for name in names])}",
+                  verdict=_verdict(runs, names),
+                  sections=[section for section in sections if section.filled])
+
+
+def parts(runs: Sequence[Artifacts], names: Sequence[str]) -> list[Section]:
+    """Return what each run shows beside the others: results, pictures, settings."""
+    return [_overview(runs, names), _results(runs, names), _pictures(runs, names),
+            _configuration(runs, names)]
 
 
 def run_names(runs: Sequence[Artifacts]) -> list[str]:
@@ -76,7 +83,9 @@ def _verdict(runs: Sequence[Artifacts], names: Sequence[str]) -> str:
     clauses = [clause for clause in (
         _ahead(runs, names, "selector.agreement", "agrees most with held-out preferences"),
         _ahead(runs, names, "policy.utility_gain", "gains most true utility")) if clause]
-    return " ".join(clauses) or "None of these runs has results that can be compared yet."
+    if not clauses:
+        return "None of these runs has results that can be compared yet."
+    return " ".join([*clauses, *_caution(runs)])
 
 
 def _ranking(runs: Sequence[Artifacts]) -> str:
@@ -132,7 +141,7 @@ def _results(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:
         cells = [tied(show(row, run.results)) for run in runs]
         if any(cells):
             rows += [[heading]] if heading else []
-            rows.append([row.label, *cells])
+            rows.append([row.label, *(cell or ABSENT for cell in cells)])
             heading = ""
     table = Table(("", *(plain(name, 24) for name in names)), rows, wide=True)
     return Section("results", "Results", "Brackets hold each run's own interval; they say nothing "
@@ -140,7 +149,8 @@ def _results(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:
 
 
 def _caution(runs: Sequence[Artifacts]) -> list[str]:
-    """Say where held-out pairs are not the same ones."""
+    """Say where the held-out pairs that were judged are not the same ones."""
+    runs = [run for run in runs if "selector.agreement" in run.results]
     keys = {key.partition(".")[0] for key in differing([run.config for run in runs])}
     seeds = {str(run.setting("run.seed")) for run in runs}
     if keys & {"data", "partition"} or len(seeds) > 1:

@@ -7,7 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from fedrlhf.report.artifacts import Artifacts, read_artifacts
-from fedrlhf.report.seeds import Family, families
+from fedrlhf.report.compare import run_names
+from fedrlhf.report.replicates import Replicates, rows
+from fedrlhf.report.seeds import ABSENT, Family, families
 from fedrlhf.report.table import ROWS, Row, read_results, show, show_spread
 from fedrlhf.tracking.run_directory import REPORT, RunDirectory
 
@@ -39,24 +41,48 @@ def print_comparison(runs: Sequence[RunDirectory], page: Path) -> None:
     mean with the lowest and the highest.
     """
     found = [read_artifacts(run) for run in runs]
-    groups = families(found)
+    measured = [run for run in found if run.results.keys() & _OVER_SEEDS.keys()]
+    groups = families(measured)
     console = Console()
     if any(len(family.members) > 1 for family in groups):
-        console.print(_over_seeds(found, groups))
+        console.print(_over_seeds(measured, groups))
     else:
         console.print(_side_by_side(found))
     console.print(f"comparison: {page}", soft_wrap=True, highlight=False)
 
 
+def print_jobs(ended: Sequence[tuple[str, str, float]]) -> None:
+    """Print each job's name, how it ended and how many seconds it took."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("job", "", "seconds"):
+        table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    for name, words, seconds in ended:
+        table.add_row(name, words, f"{seconds:.0f}")
+    Console().print(table)
+
+
+def print_replicates(found: Replicates) -> None:
+    """Print each result's mean over seeds with its interval, and where the page is."""
+    table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left",
+                  title=f"mean over seeds [{found.level:.0%} interval]")
+    for heading in ("", "", "seeds"):
+        table.add_column(heading)
+    for row, spread in rows(found.results):
+        table.add_row(row.label, spread.show(row), str(len(spread.values)))
+    console = Console()
+    console.print(table)
+    console.print(f"replicates: {found.page}", soft_wrap=True, highlight=False)
+
+
 def _side_by_side(runs: Sequence[Artifacts]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
-    for run in runs:
-        table.add_column(run.run.path.name, justify="right")
+    for name in run_names(runs):
+        table.add_column(name, justify="right")
     for row in ROWS:
         cells = [show(row, run.results) for run in runs]
         if any(cells):
-            table.add_row(row.label, *cells)
+            table.add_row(row.label, *(cell or ABSENT for cell in cells))
     return table
 
 

@@ -16,7 +16,7 @@ from fedrlhf.report.figure import (
     whole_numbers,
 )
 from fedrlhf.report.parts import Key, Picture
-from fedrlhf.report.words import duration, plain, size
+from fedrlhf.report.words import duration, listed, plain, size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,10 +59,19 @@ def intervals(name: str, label: str, runs: Sequence[str], found: Mapping[int, Me
         if share:
             percentages(axes.xaxis)
 
-    best = max(found, key=lambda place: found[place].value)
-    return picture(name, f"Points with intervals: {label} of each run",
-                   f"Highest: {plain(runs[best], 40)}. Where two intervals overlap, the order of "
-                   "the two runs is not shown.", draw, height=60 + 28 * len(runs))
+    return picture(name, f"Points with intervals: {label} of each run", _order(runs, found), draw,
+                   height=60 + 28 * len(runs))
+
+
+def _order(runs: Sequence[str], found: Mapping[int, Measured]) -> str:
+    """Say which run is highest, if there are several, and which ones have no such result."""
+    without = [plain(name, 40) for place, name in enumerate(runs) if place not in found]
+    missing = f" Not measured in {listed(without)}." if without else ""
+    best = plain(runs[max(found, key=lambda place: found[place].value)], 40)
+    if len(found) == 1:
+        return f"Only {best} has this result."
+    return (f"Highest: {best}. Where two intervals overlap, the order of the two runs is not "
+            f"shown.{missing}")
 
 
 def curves(runs: Sequence[str], losses: Mapping[int, Mapping[int, float]]) -> Picture:

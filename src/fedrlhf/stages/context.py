@@ -111,6 +111,8 @@ class Stage:
         after: The stages whose results it reads.
         optional: Those of them that it can do without.
         needs_clients: Whether it talks to clients.
+        grows: The setting that counts its rounds: raised alone, the stage goes on from its
+            checkpoint to what it would have reached without a stop.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Stage:
     after: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     needs_clients: bool = False
+    grows: str = ""
 
 
 def adapter_folder(context: Context, selector: int) -> Path:

@@ -13,7 +13,7 @@ from fedrlhf.files import read_json, write_json
 from fedrlhf.models.runtime import all_cores, prepare_process, training_processes
 from fedrlhf.selectors.templates import template
 from fedrlhf.stages.context import Context, Stage
-from fedrlhf.tracking.run_directory import digest, file_digest
+from fedrlhf.tracking.run_directory import digest, file_digest, model_digest
 
 MARK = "stage.json"
 
@@ -36,14 +36,15 @@ def stages() -> dict[str, Stage]:
         Stage("select", select.run,
               ("selector", "objective", "strategy", "select", "faults", "runtime.autocast",
                "run.seed"),
-              after=("partition",), needs_clients=True),
+              after=("partition",), needs_clients=True, grows="select.rounds"),
         Stage("label", label.run, ("tutor.model", "label"), after=("select", "sft"),
               optional=("sft",)),
         Stage("align", align, ("tutor", "align"), after=("label", "sft"), optional=("sft",)),
         Stage("rlhf", rlhf.run,
               ("tutor", "selector.tokens_per_forward", "objective", "strategy", "rlhf", "faults",
                "runtime.autocast", "run.seed"),
-              after=("partition", "sft"), optional=("sft",), needs_clients=True),
+              after=("partition", "sft"), optional=("sft",), needs_clients=True,
+              grows="rlhf.rounds"),
         Stage("evaluate", evaluate.run, ("evaluate",), after=("select", "rlhf", "align", "sft"),
               optional=("select", "rlhf", "align", "sft"), needs_clients=True),
     )}
@@ -88,6 +89,13 @@ def _check_objective(context: Context, names: list[str]) -> None:
             f"to the stage {stage}, run.stages has {other[stage]}: "
             + ("use run.stages=[partition,rlhf,evaluate]" if stage == "rlhf" else
                "choose objective=dpo or sft, or run.stages with select"))
+
+
+def all_done(context: Context, names: list[str]) -> bool:
+    """Say whether the named stages are done with these settings."""
+    every = stages()
+    return all(_is_done(context, name, _inputs(context, every[name], every)["digest"])
+               for name in names)
 
 
 def check_instructions(context: Context, names: list[str]) -> None:
@@ -147,21 +155,22 @@ def _refuse_changed(context: Context, stage: Stage, inputs: dict[str, Any]) -> N
         changed = differences(old["settings"], inputs["settings"]) or ["an earlier stage's result"]
         raise UserError(
             f"{context.run.path} holds the stage {stage.name} made with other settings: "
-            f"{'; '.join(changed)}. Choose another run.dir, or set run.redo_changed=true to make "
-            f"{stage.name} and what depends on it again")
+            f"{'; '.join(changed)}. Choose another run.dir, or set run.redo_changed=true to "
+            f"{'go on with' if _only_grew(stage, old, inputs) else 'make'} {stage.name} and make "
+            "what depends on it again")
 
 
 def _earlier_attempt(context: Context, stage: Stage, inputs: dict[str, Any]) -> float:
-    """Return the seconds that an unfinished attempt with the same settings took.
+    """Return the seconds that the stage took so far, where its files can be built on.
 
-    Another attempt's files are removed if the user allowed it.
+    Those of an attempt with other settings are removed if the user allowed it.
     """
     _refuse_changed(context, stage, inputs)
     mark = context.run.path / stage.name / MARK
     if not mark.exists():
         return 0.0
     old = read_json(mark)
-    if old["digest"] == inputs["digest"]:
+    if old["digest"] == inputs["digest"] or _only_grew(stage, old, inputs):
         return float(old["seconds"])
     shutil.rmtree(mark.parent)
     context.metrics.rewind(stage.name, -1)
@@ -177,11 +186,41 @@ def _inputs(context: Context, stage: Stage, every: dict[str, Stage]) -> dict[str
         settings["files"] = _data_files(settings["data"])
     if stage.name == "sft":
         settings["files"] = _data_files(settings["sft"])
+    if models := _model_folders(settings):
+        settings["models"] = models
     upstream = [_inputs(context, every[name], every)["digest"] for name in stage.after
                 if name in context.config.run.stages or (context.run.path / name / MARK).exists()]
     if context.given_strategy is not None and "strategy" in settings:
         settings["strategy"] = context.given_settings
-    return {"settings": settings, "digest": digest([settings, upstream])}
+    return {"settings": settings, "upstream": upstream, "digest": digest([settings, upstream])}
+
+
+def _only_grew(stage: Stage, old: dict[str, Any], inputs: dict[str, Any]) -> bool:
+    """Say whether nothing but the number of the stage's rounds changed, and that to a larger one.
+
+    Any other changed setting, earlier stage or file gives another digest.
+    """
+    if not stage.grows or old.get("upstream") != inputs["upstream"]:
+        return False
+    section, _, key = stage.grows.partition(".")
+    before, after = old["settings"][section][key], inputs["settings"][section][key]
+    with_more = old["settings"] | {section: old["settings"][section] | {key: after}}
+    return bool(after > before and digest(with_more) == digest(inputs["settings"]))
+
+
+def _model_folders(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Digest the local models that a stage's settings name, so that an edited one is noticed."""
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        if not isinstance(value, dict):
+            continue
+        path = value.get("path")
+        if key.rpartition(".")[2] == "model" and isinstance(path, str):
+            if (folder := Path(path).expanduser()).is_dir():
+                found[f"{prefix}{key}"] = model_digest(folder)
+        else:
+            found |= _model_folders(value, f"{prefix}{key}.")
+    return found
 
 
 def _data_files(data: dict[str, Any]) -> dict[str, str]:

@@ -1,0 +1,136 @@
+"""One configuration over several seeds: means and intervals, as a page and as numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fedrlhf.errors import UserError
+from fedrlhf.evaluation.intervals import t_interval
+from fedrlhf.files import write_json
+from fedrlhf.report.artifacts import Artifacts, finite, read_artifacts
+from fedrlhf.report.compare import parts, run_names
+from fedrlhf.report.parts import Section, Table
+from fedrlhf.report.render import render, save
+from fedrlhf.report.table import ROWS, Row
+from fedrlhf.report.words import counted, listed, percent, plain, tied
+from fedrlhf.tracking.run_directory import RunDirectory
+
+NUMBERS, PAGE = "replicates.json", "replicates.html"
+_BOUNDS = ("_low", "_high")  # of one run's own interval, which says nothing about other seeds
+_TOLD = ("selector.agreement", "selector.agreement_own", "policy.utility_gain",
+         "policy.proxy_win_rate")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A result over seeds.
+
+    Attributes:
+        values: By seed, for the runs that have the result.
+        mean: Their mean.
+        low: The lower end of the t interval of the mean; None for a single value.
+        high: The upper end.
+    """
+
+    values: dict[str, float]
+    mean: float
+    low: float | None
+    high: float | None
+
+    def show(self, row: Row) -> str:
+        """Return mean and interval as a row shows numbers."""
+        if self.low is None or self.high is None:
+            return row.form.format(self.mean)
+        mean, low, high = (row.form.format(x) for x in (self.mean, self.low, self.high))
+        return f"{mean}  [{low}, {high}]"
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """All results over seeds, and the page that shows them."""
+
+    level: float
+    results: dict[str, Spread]
+    page: Path
+
+
+def write_replicates(runs: Sequence[RunDirectory], folder: Path) -> Replicates:
+    """Write replicates.json and replicates.html about runs that differ by their seeds.
+
+    The interval of a mean is Student's, with one degree of freedom less than there are seeds: it
+    takes the seeds' results as independent draws from a normal distribution.
+
+    Raises:
+        UserError: A file of a run cannot be understood, two runs have the same seed, or the page
+            cannot be written.
+    """
+    found = [read_artifacts(run) for run in runs]
+    seeds = [plain(run.setting("run.seed"), 12) for run in found]
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"these runs are no repetitions, seeds occur twice: {listed(seeds)}")
+    level = finite(found[0].setting("evaluate.level")) or 0.95
+    results = spreads({seed: run.results for seed, run in zip(seeds, found, strict=True)}, level)
+    folders = {seed: run.path.name for seed, run in zip(seeds, runs, strict=True)}
+    write_json(folder / NUMBERS, {
+        "level": level, "runs": folders,
+        "results": {name: asdict(spread) for name, spread in results.items()}})
+    page = save(_page(found, seeds, results, level), folder / PAGE)
+    return Replicates(level, results, page)
+
+
+def spreads(results: Mapping[str, Mapping[str, float]], level: float) -> dict[str, Spread]:
+    """Summarise each result over seeds.
+
+    Args:
+        results: The numbers of each run by its seed.
+        level: Coverage of the intervals.
+    """
+    names = sorted({name for numbers in results.values() for name in numbers
+                    if not name.endswith(_BOUNDS)})
+    found = {}
+    for name in names:
+        values = {seed: numbers[name] for seed, numbers in results.items() if name in numbers}
+        low, high = t_interval(list(values.values()), level) or (None, None)
+        found[name] = Spread(values, sum(values.values()) / len(values), low, high)
+    return found
+
+
+def rows(results: Mapping[str, Spread]) -> list[tuple[Row, Spread]]:
+    """Return the results that the tables of runs show, in their order."""
+    return [(row, results[row.name]) for row in ROWS if row.name in results]
+
+
+def _page(runs: Sequence[Artifacts], seeds: Sequence[str], results: Mapping[str, Spread],
+          level: float) -> str:
+    name = plain(runs[0].setting("run.name") or runs[0].run.path.parent.name, 60)
+    sections = [_over_seeds(seeds, results, level), *parts(runs, run_names(runs))]
+    return render("comparison.html.j2", title=f"{name}, {counted(len(runs), 'seed')} · fedrlhf",
+                  name=f"{name} over seeds {listed(seeds)}", verdict=_verdict(seeds, results),
+                  sections=[section for section in sections if section.filled])
+
+
+def _verdict(seeds: Sequence[str], results: Mapping[str, Spread]) -> str:
+    told = [f"{row.label} {tied(spread.show(row))}" for row, spread in rows(results)
+            if row.name in _TOLD]
+    if not told:
+        return "Nothing is measured yet."
+    doubt = "" if len(seeds) > 1 else " One seed says nothing about others."
+    return f"Mean over {counted(len(seeds), 'seed')}: {'; '.join(told)}.{doubt}"
+
+
+def _over_seeds(seeds: Sequence[str], results: Mapping[str, Spread], level: float) -> Section:
+    table: list[list[str]] = []
+    heading = ""
+    for row in ROWS:
+        heading = row.section or heading
+        if row.name in results:
+            spread = results[row.name]
+            table += [[heading]] if heading else []
+            table.append([row.label, tied(spread.show(row)),
+                          *(row.form.format(spread.values[seed]) if seed in spread.values else ""
+                            for seed in seeds)])
+            heading = ""
+    columns = ("", f"mean [{percent(level)} interval]", *(f"seed {seed}" for seed in seeds))
+    return Section("means", "Over seeds", "Brackets hold Student's interval of the mean over "
+                   "seeds; with two seeds it is wide, with one there is none.",
+                   tables=[Table(columns, table, wide=True)] if table else [])
