@@ -1,4 +1,4 @@
-"""The command line: run, config, doctor, report."""
+"""The command line: run, config, submit, doctor, report."""
 
 import argparse
 import logging
@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from fedrlhf.errors import FedrlhfError, UserError
+from fedrlhf.deploy.stopping import sigterm_raises
+from fedrlhf.errors import FedrlhfError, Terminated, UserError
 
 _EPILOG = """\
 examples:
@@ -21,13 +22,14 @@ examples:
   fedrlhf report runs/a runs/b                    compare two runs
 
 The same command again continues an interrupted run."""
-_OK, _FAILED, _USER_ERROR, _INTERRUPTED = 0, 1, 2, 130
+_OK, _FAILED, _USER_ERROR, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: success; 2: the user can mend it, one message says how; 1: the run failed.
+    0: success; 2: the user can mend it, one message says how; 1: the run failed; 130 and 143:
+    stopped by Ctrl-C or SIGTERM.
     """
     _calm()
     options = _parser().parse_args(arguments)
@@ -39,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FedrlhfError as error:
         print(f"fedrlhf: the run failed: {error}", file=sys.stderr)
         return _FAILED
+    except Terminated:
+        print("fedrlhf: ended by SIGTERM; the same command continues the run", file=sys.stderr)
+        return _TERMINATED
     except KeyboardInterrupt:
         print("fedrlhf: stopped; the same command continues the run", file=sys.stderr)
         return _INTERRUPTED
@@ -59,6 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="print the resolved configuration")
     config.add_argument("overrides", nargs="*", help="Hydra overrides")
     config.set_defaults(action=_config)
+    submit = commands.add_parser(
+        "submit", help="print a run as a job of a Run:ai cluster, or send it")
+    submit.add_argument("overrides", nargs="*", help="Hydra overrides, with cluster=runai; options "
+                        "stand before or after all of them")
+    submit.add_argument("--format", choices=("cli", "job", "body"), default="cli",
+                        help="a runai command, a Kubernetes Job or a REST body (default: cli)")
+    submit.add_argument("--yes", action="store_true", help="send the command as well")
+    submit.set_defaults(action=_submit)
     doctor = commands.add_parser("doctor", help="say what this machine has and what is missing")
     doctor.set_defaults(action=_doctor)
     report = commands.add_parser("report", help="write report.html of a run, or compare several")
@@ -79,10 +92,11 @@ def _calm() -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from fedrlhf.api import run
-    from fedrlhf.report.console import print_results
+    with sigterm_raises():  # before the imports, which take seconds
+        from fedrlhf.api import run
+        from fedrlhf.report.console import print_results
 
-    print_results(run(options.overrides))
+        print_results(run(options.overrides))
 
 
 def _config(options: argparse.Namespace) -> None:
@@ -92,6 +106,12 @@ def _config(options: argparse.Namespace) -> None:
 
     print(yaml.safe_dump(as_dict(load(options.overrides)), sort_keys=False, allow_unicode=True),
           end="")
+
+
+def _submit(options: argparse.Namespace) -> None:
+    from fedrlhf.deploy.submit import submit
+
+    submit(options.overrides, options.format, options.yes)
 
 
 def _doctor(options: argparse.Namespace) -> int:

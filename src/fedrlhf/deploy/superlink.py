@@ -28,6 +28,7 @@ LAUNCHER_PID = "FEDRLHF_LAUNCHER_PID"  # the ServerApp ends when this process is
 LAUNCHER_FOLDER = "FEDRLHF_LAUNCHER_FOLDER"  # relative paths in a configuration start here
 _PR_SET_PDEATHSIG = 1
 _START_TIMEOUT = 60.0
+_END_TIMEOUT = 3.0  # nothing of theirs is kept, and a preempted job may have 30 s in all
 _CONNECTION = "fedrlhf"
 
 _APP = """\
@@ -137,7 +138,7 @@ def end_processes(root: int) -> None:
         return
     for process in family:
         _signal(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=_END_TIMEOUT)
     for process in alive:
         _signal(process, signal.SIGKILL)
 
