@@ -14,12 +14,12 @@ import pytest
 from small_runs import adapter_hashes, finish, small, start
 
 ENTRYPOINT = Path(__file__).parents[1] / "runai" / "entrypoint.sh"
-ENOUGH = 15.0  # seconds; a cluster gives 30 by default
+ENOUGH = 30.0  # seconds, what a cluster gives unless told else
 
 
 def _in_a_round(run: Path) -> bool:
     rounds = run / "select" / "rounds.jsonl"
-    return rounds.exists() and len(rounds.read_text().splitlines()) >= 2
+    return rounds.exists() and bool(rounds.read_text())
 
 
 def _in_dpo(run: Path) -> bool:
