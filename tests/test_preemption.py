@@ -13,6 +13,9 @@ import psutil
 import pytest
 from small_runs import adapter_hashes, finish, small, start
 
+from fedrlhf.deploy.stopping import sigterm_raises
+from fedrlhf.errors import Terminated
+
 ENTRYPOINT = Path(__file__).parents[1] / "runai" / "entrypoint.sh"
 ENOUGH = 30.0  # seconds, what a cluster gives unless told else
 
@@ -82,6 +85,17 @@ def test_terminated_on_flowers_engine(small_run: Path, tmp_path: Path) -> None:
     assert code == 0, text
     found, expected = adapter_hashes(run), adapter_hashes(small_run)
     assert len(found) == 2 and found.items() <= expected.items()
+
+
+def test_the_first_sigterm_raises_and_a_second_one_disturbs_nothing() -> None:
+    """The handler of before is back after the block."""
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated), sigterm_raises():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_sigterm_reaches_the_program_behind_the_entrypoint(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ examples:
   fedrlhf run select.rounds=40 run.name=long      with other settings
   fedrlhf run strategy=fedbis run.name=one runtime.engine=local
   fedrlhf config strategy=fedbis                  every key and its value
+  fedrlhf submit cluster=runai experiment=smoke   print the run as a job of a Run:ai cluster
   fedrlhf report runs/a runs/b                    compare two runs
 
 The same command again continues an interrupted run."""

@@ -42,6 +42,12 @@ class Job:
         """The portion of one GPU, or nothing where whole devices or none are asked for."""
         return self.cluster.gpus if 0 < self.cluster.gpus < 1 else None
 
+    @property
+    def secrets(self) -> list[tuple[str, str, str]]:
+        """Each variable with the name of its secret and the key in it."""
+        return [(variable, secret, key) for variable, reference in self.cluster.secrets.items()
+                for secret, _, key in [reference.partition("/")]]
+
 
 def describe(config: schema.Config, overrides: Sequence[str]) -> Job:
     """Check the section `cluster` and return the job that runs the configuration.

@@ -96,18 +96,14 @@ def _pod(job: Job) -> dict[str, Any]:
 
 def _pod_variables(job: Job) -> list[dict[str, Any]]:
     plain = [{"name": name, "value": value} for name, value in job.cluster.environment.items()]
-    return plain + [{"name": name, "valueFrom": {"secretKeyRef": reference}}
-                    for name, reference in _references(job)]
+    return plain + [{"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+                    for name, secret, key in job.secrets]
 
 
 def _request_variables(job: Job) -> list[dict[str, Any]]:
     plain = [{"name": name, "value": value} for name, value in job.cluster.environment.items()]
-    return plain + [{"name": name, "secret": reference} for name, reference in _references(job)]
-
-
-def _references(job: Job) -> list[tuple[str, dict[str, str]]]:
-    return [(name, {"name": secret, "key": key}) for name, reference in job.cluster.secrets.items()
-            for secret, _, key in [reference.partition("/")]]
+    return plain + [{"name": name, "secret": {"name": secret, "key": key}}
+                    for name, secret, key in job.secrets]
 
 
 def _compute(job: Job) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def _v2(job: Job) -> list[str]:
         words += ["--node-pools", pool]
     for name, value in cluster.environment.items():
         words += ["--environment-variable", f"{name}={value}"]
-    for name, (secret, key) in _references(job):
+    for name, secret, key in job.secrets:
         words += ["--env-secret", f"{name}={secret},key={key}"]
     words += ["--preemptibility", "preemptible" if cluster.preemptible else "non-preemptible"]
     if cluster.priority:
@@ -72,7 +72,7 @@ def _v1(job: Job) -> list[str]:
         words += ["--node-pools", ",".join(cluster.node_pools)]
     for name, value in cluster.environment.items():
         words += ["--environment", f"{name}={value}"]
-    for name, (secret, key) in _references(job):
+    for name, secret, key in job.secrets:
         words += ["--environment", f"{name}=SECRET:{secret},{key}"]
     return [*words, "--backoff-limit", str(cluster.backoff_limit)]
 
@@ -88,9 +88,3 @@ def _volume_and_user(job: Job) -> list[str]:
     if cluster.supplemental_groups:
         words += ["--supplemental-groups", ",".join(map(str, cluster.supplemental_groups))]
     return words
-
-
-def _references(job: Job) -> list[tuple[str, tuple[str, str]]]:
-    """Return each variable with the secret's name and the key in it."""
-    return [(name, (secret, key)) for name, reference in job.cluster.secrets.items()
-            for secret, _, key in [reference.partition("/")]]
