@@ -208,6 +208,7 @@ def test_overrides_arrive_as_they_were(cluster: str, tmp_path: Path,
     assert found == wanted
 
 
+@pytest.mark.slow
 def test_a_run_does_not_depend_on_the_cluster() -> None:
     """No stage's settings name the section, so that neither digest nor result can depend on it."""
     from fedrlhf.stages.pipeline import stages

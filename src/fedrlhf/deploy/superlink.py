@@ -102,10 +102,11 @@ def superlink(home: Path) -> Iterator[SuperLink]:
         RunFailed: It does not answer within a minute.
     """
     port = _prepare(home)
+    # Its database stays in memory: a file would be SQLite with a write-ahead log, which does not
+    # work on the network volumes that clusters keep runs on.
     process = subprocess.Popen(
         [_program("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess",
-         "--host", "127.0.0.1", "--port", str(port), "--database", str(home / "state.db"),
-         "--log-file", str(home / "superlink.log")],
+         "--host", "127.0.0.1", "--port", str(port), "--log-file", str(home / "superlink.log")],
         env=environment(home), cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         preexec_fn=_die_with_parent)
     try:
