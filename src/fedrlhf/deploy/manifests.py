@@ -26,15 +26,16 @@ def kubernetes_job(job: Job) -> dict[str, Any]:
     if not cluster.preemptible:
         raise ConfigError("cluster.preemptible=false: a Job takes this from its workload type; use "
                           "--format cli or body")
-    annotations = {"annotations": {"gpu-fraction": f"{job.portion:g}"}} if job.portion else {}
+    metadata: dict[str, Any] = {}
+    if job.portion:
+        metadata = {"metadata": {"annotations": {"gpu-fraction": f"{job.portion:g}"}}}
     return {
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": job.name},
         "spec": {
             "backoffLimit": cluster.backoff_limit,
             "podFailurePolicy": {"rules": [_on_exit("Ignore", _SIGTERM),
                                            _on_exit("FailJob", _USER_ERROR)]},
-            "template": {**({"metadata": annotations} if annotations else {}),
-                         "spec": _pod(job)}}}
+            "template": {**metadata, "spec": _pod(job)}}}
 
 
 def training_request(job: Job) -> dict[str, Any]:
