@@ -99,3 +99,18 @@ def test_a_replaced_folders_files_are_readable_as_the_umask_says(tmp_path: Path)
         (folder / "weights").chmod(0o600)
     (tmp_path / "usual").write_bytes(b"x")
     assert (tmp_path / "made" / "weights").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_signal_just_after_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is there; the caller sees the signal's exception, not one about a temporary file."""
+    rename = os.replace
+
+    def rename_and_stop(source: str, target: Path) -> None:
+        rename(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", rename_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(tmp_path / "x", "new")
+    assert (tmp_path / "x").read_text() == "new"
+    assert names(tmp_path) == ["x"]

@@ -1,4 +1,4 @@
-"""The command line: run, replicate, config, doctor, report, export."""
+"""The command line: run, replicate, config, plan, submit, doctor, report, export."""
 
 import argparse
 import logging
@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedrlhf.errors import FedrlhfError, UserError
+from fedrlhf.deploy.stopping import sigterm_raises
+from fedrlhf.errors import FedrlhfError, Terminated, UserError
 
 if TYPE_CHECKING:
     from fedrlhf.tracking.run_directory import RunDirectory
@@ -24,17 +25,19 @@ examples:
   fedrlhf run -m strategy=fedbis,fedbiscuit       one run for each, then a comparison
   fedrlhf replicate strategy=fedbis --seeds 5     the same run with five seeds: means, intervals
   fedrlhf config strategy=fedbis                  every key and its value
+  fedrlhf submit cluster=runai experiment=smoke   print the run as a job of a Run:ai cluster
   fedrlhf report runs/a runs/b                    compare two runs
   fedrlhf export runs/a --to out --merged         adapters, model and pairs with their cards
 
 The same command again continues an interrupted run."""
-_OK, _FAILED, _USER_ERROR, _INTERRUPTED = 0, 1, 2, 130
+_OK, _FAILED, _USER_ERROR, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: success; 2: the user can mend it, one message says how; 1: the run failed.
+    0: success; 2: the user can mend it, one message says how; 1: the run failed; 130 and 143:
+    stopped by Ctrl-C or SIGTERM.
     """
     _calm()
     options = _parse(arguments)
@@ -46,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FedrlhfError as error:
         print(f"fedrlhf: the run failed: {error}", file=sys.stderr)
         return _FAILED
+    except Terminated:
+        print("fedrlhf: ended by SIGTERM; the same command continues the run", file=sys.stderr)
+        return _TERMINATED
     except KeyboardInterrupt:
         print("fedrlhf: stopped; the same command continues the run", file=sys.stderr)
         return _INTERRUPTED
@@ -88,6 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--teraflops", type=float, default=200.0, metavar="N",
                       help="sustained 10^12 operations a second of your GPU (default: %(default)s)")
     plan.set_defaults(action=_plan)
+    submit = commands.add_parser(
+        "submit", help="print a run as a job of a Run:ai cluster, or send it")
+    submit.add_argument("overrides", nargs="*", help="Hydra overrides, with cluster=runai; options "
+                        "stand before or after all of them")
+    submit.add_argument("--format", choices=("cli", "job", "body"), default="cli",
+                        help="a runai command, a Kubernetes Job or a REST body (default: cli)")
+    submit.add_argument("--yes", action="store_true", help="send the command as well")
+    submit.set_defaults(action=_submit)
     doctor = commands.add_parser("doctor", help="say what this machine has and what is missing")
     doctor.set_defaults(action=_doctor)
     report = commands.add_parser("report", help="write report.html of a run, or compare several")
@@ -115,14 +129,14 @@ def _calm() -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from fedrlhf.report.console import print_results
+    with sigterm_raises():  # before the imports, which take seconds
+        if options.multirun:
+            return _sweep(options.overrides)
+        from fedrlhf.api import run
+        from fedrlhf.report.console import print_results
 
-    if options.multirun:
-        return _sweep(options.overrides)
-    from fedrlhf.api import run
-
-    print_results(run(options.overrides))
-    return _OK
+        print_results(run(options.overrides))
+        return _OK
 
 
 def _sweep(overrides: Sequence[str]) -> int:
@@ -138,17 +152,18 @@ def _sweep(overrides: Sequence[str]) -> int:
 
 
 def _replicate(options: argparse.Namespace) -> int:
-    from fedrlhf.jobs import exit_code, parse_seeds, run_jobs, seed_jobs
-    from fedrlhf.report.console import print_jobs, print_replicates
-    from fedrlhf.report.replicates import write_replicates
+    with sigterm_raises():
+        from fedrlhf.jobs import exit_code, parse_seeds, run_jobs, seed_jobs
+        from fedrlhf.report.console import print_jobs, print_replicates
+        from fedrlhf.report.replicates import write_replicates
 
-    jobs = seed_jobs(options.overrides, parse_seeds(options.seeds))
-    outcomes = run_jobs(jobs)
-    done = [outcome.job.run for outcome in outcomes if outcome.code == _OK]
-    print_jobs([(outcome.job.name, outcome.words, outcome.seconds) for outcome in outcomes])
-    if done:
-        print_replicates(write_replicates(done, jobs[0].folder.parent))
-    return exit_code(outcomes)
+        jobs = seed_jobs(options.overrides, parse_seeds(options.seeds))
+        outcomes = run_jobs(jobs)
+        done = [outcome.job.run for outcome in outcomes if outcome.code == _OK]
+        print_jobs([(outcome.job.name, outcome.words, outcome.seconds) for outcome in outcomes])
+        if done:
+            print_replicates(write_replicates(done, jobs[0].folder.parent))
+        return exit_code(outcomes)
 
 
 def _config(options: argparse.Namespace) -> None:
@@ -167,6 +182,12 @@ def _plan(options: argparse.Namespace) -> None:
 
     quiet_libraries()
     print(show(plan(load(options.overrides), options.teraflops)))
+
+
+def _submit(options: argparse.Namespace) -> None:
+    from fedrlhf.deploy.submit import submit
+
+    submit(options.overrides, options.format, options.yes)
 
 
 def _doctor(options: argparse.Namespace) -> int:

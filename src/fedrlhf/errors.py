@@ -20,5 +20,9 @@ class DataError(UserError):
     """A data file or partition that cannot be used as asked."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the machine is taken back. The command line ends with exit code 143."""
+
+
 class RunFailed(FedrlhfError):
     """A run that started and failed, such as a federation whose clients keep failing."""

@@ -70,6 +70,9 @@ def execute(config: schema.Config, overrides: Sequence[str], grid: Grid | None,
             write_cards(run)
             run.finish()
             write_report(run)
+        except KeyboardInterrupt as stop:
+            run.interrupt(stop)
+            raise
         except Exception as error:
             run.finish(str(error), "user" if isinstance(error, UserError) else "run")
             raise

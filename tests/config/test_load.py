@@ -25,7 +25,7 @@ def opening(path: Path) -> str:
 def command(path: Path) -> list[str]:
     """Return the overrides in a YAML's first comment, which ends at a colon and a space."""
     words = shlex.split(re.split(r":(?: |$)", opening(path))[0])
-    return words[2:] if words[:2] == ["fedrlhf", "run"] else words
+    return words[2:] if words[:2] in (["fedrlhf", "run"], ["fedrlhf", "submit"]) else words
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

@@ -57,6 +57,11 @@ REFUSED = [
     ("runtime.trainer_processes=3", "sft.batch_size", "3"),
     ("tracker.wandb=on", "tracker.wandb", "'on'"),
     ("'run.stages=[select,train]'", "run.stages", "'train'"),
+    ("cluster.cli=v3", "cluster.cli", "'v3'"),
+    ("cluster.gpus=-1", "cluster.gpus", "-1"),
+    ("cluster.cpus=0", "cluster.cpus", "0"),
+    ("cluster.backoff_limit=-1", "cluster.backoff_limit", "-1"),
+    ("cluster.termination_grace=0", "cluster.termination_grace", "0"),
     ("+faults.student_1=panic", "faults.student_1", "'panic'"),
 ]
 
@@ -73,7 +78,8 @@ def test_refused_values(override: str, key: str, value: str) -> None:
     "partition.by=iid partition.clients=3", "partition.validation=0", "label.instructions=null",
     "align.max_steps=null", "select.screen.max_norm_ratio=0", "select.evaluate_every=0",
     "+faults.student_1=exit", "'run.stages=[]'", "selector.max_tokens=16",
-    "select.screen.max_failures=0", "partition.clients=null"])
+    "select.screen.max_failures=0", "partition.clients=null",
+    "cluster.gpus=0", "cluster.backoff_limit=0", "cluster.termination_grace=null"])
 def test_accepted_values(override: str) -> None:
     """The ends of the allowed ranges, and null where a value is optional: each value arrives."""
     config = as_dict(load(override))

@@ -156,6 +156,8 @@ def _unknown_key(key: str, overrides: list[str]) -> str:
     if key.startswith("faults"):
         return ("faults of single clients are added with a plus: +faults.CLIENT=nan, "
                 f"got {shlex.join(overrides)!r}")
+    if key.startswith(("cluster.environment.", "cluster.secrets.")):
+        return f"an entry of {key.rpartition('.')[0]} is added with a plus: +{key}=…"
     given = [word for word in overrides if re.match(re.escape(key) + r"[.=]", word.lstrip("+~"))]
     rest = [word for word in overrides if word not in given]
     known = _keys(OmegaConf.to_container(_compose(rest))) if given else []

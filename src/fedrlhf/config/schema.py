@@ -437,6 +437,35 @@ class Runtime:
 
 
 @dataclass
+class Cluster:
+    """Where `fedrlhf submit` sends a run; `fedrlhf run` uses nothing of it."""
+
+    cli: str = "v2"  # v1 (`runai submit`) | v2 (`runai training standard submit`)
+    project: str | None = None
+    image: str | None = None
+    job: str | None = None  # the job's name; null: run.name in the letters that are allowed
+    gpus: float = 1.0  # whole devices, or below 1 a portion of one; 0: none
+    cpus: float = 8.0
+    memory: str = "64G"
+    claim: str | None = None  # an existing persistent volume claim
+    mount: str = "/scratch"  # where the job finds that volume
+    runs: str = "runs"  # the folder of runs on it: run.dir is MOUNT/RUNS/run.name
+    node_pools: list[str] = field(default_factory=list)  # the preferred one first; empty: any
+    uid: int | None = None  # null: the image's user
+    gid: int | None = None
+    supplemental_groups: list[int] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)  # no secrets: they are refused
+    secrets: dict[str, str] = field(default_factory=dict)  # VARIABLE: secret-name/key
+    preemptible: bool = True
+    priority: str | None = None  # very-low | low | medium-low | … | very-high; null: the cluster's
+    backoff_limit: int = 6  # how often a failed job is started again
+    termination_grace: int | None = None  # seconds from SIGTERM to SIGKILL; null: the cluster's
+    large_shm: bool = True  # a large /dev/shm, which Ray and data loaders need
+    project_id: str | None = None  # the REST body names project and cluster by id
+    cluster_id: str | None = None
+
+
+@dataclass
 class Config:
     """A whole run."""
 
@@ -455,6 +484,7 @@ class Config:
     evaluate: Evaluate = field(default_factory=Evaluate)
     tracker: Tracker = field(default_factory=Tracker)
     runtime: Runtime = field(default_factory=Runtime)
+    cluster: Cluster = field(default_factory=Cluster)
     # Client id: raise | nan | shape | inflate | exit.
     faults: dict[str, str] = field(default_factory=dict)
     trust: list[str] = field(default_factory=list)  # further packages that `_target_` may name

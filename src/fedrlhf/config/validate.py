@@ -16,6 +16,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
                    "bco_pair", "sppo_hard", "aot", "apo_zero", "apo_down", "discopop"),
     "tracker.wandb": ("disabled", "offline", "online"),
     "runtime.engine": ("flower", "local"),
+    "cluster.cli": ("v1", "v2"),
     "runtime.autocast": ("auto", "off", "bfloat16"),
     **{f"{part}.model.{key}": options for part in ("tutor", "selector") for key, options in {
         "dtype": ("float32", "bfloat16", "float16"),
@@ -43,10 +44,11 @@ _AT_LEAST: dict[str, float] = {
     **{f"{stage}.sampling.{key}": 1 for stage in ("label", "evaluate")
        for key in ("max_new_tokens", "batch_prompts")},
     "runtime.client_cpus": 1, "runtime.client_gpus": 0, "runtime.trainer_processes": 1,
+    "cluster.gpus": 0, "cluster.backoff_limit": 0, "cluster.termination_grace": 1,
 }
 _POSITIVE = ("partition.alpha", "select.reply_timeout", "rlhf.reply_timeout", "align.beta",
              "align.learning_rate", "align.epochs", "sft.learning_rate", "sft.epochs",
-             "label.sampling.temperature", "evaluate.sampling.temperature")
+             "label.sampling.temperature", "evaluate.sampling.temperature", "cluster.cpus")
 _SHARES = ("partition.validation", "partition.test", "select.screen.max_failures",
            "rlhf.screen.max_failures", "align.warmup_ratio", "sft.warmup_ratio",
            "selector.adapter.dropout", "tutor.adapter.dropout")

@@ -43,14 +43,18 @@ def follow_flower(config: schema.Config, overrides: str, supernodes: int,
     shutil.rmtree(home, ignore_errors=True)
     events = _Tail(run.path / EVENTS)
     attempts = run.manifest().get("attempts", 0)
-    with superlink(home) as link:
-        run_id = link.submit(overrides, supernodes, config.runtime.client_cpus,
-                             config.runtime.client_gpus)
-        try:
-            _follow(run, link, run_id, attempts, events, progress)
-        except RunFailed:
-            (run.path / LOG).write_text(link.log(run_id), "utf-8")
-            raise
+    try:
+        with superlink(home) as link:
+            run_id = link.submit(overrides, supernodes, config.runtime.client_cpus,
+                                 config.runtime.client_gpus)
+            try:
+                _follow(run, link, run_id, attempts, events, progress)
+            except RunFailed:
+                (run.path / LOG).write_text(link.log(run_id), "utf-8")
+                raise
+    except KeyboardInterrupt as stop:  # Flower's processes are gone: nobody else writes this
+        _note_interrupt(run, attempts, stop)
+        raise
     shutil.rmtree(home, ignore_errors=True)
 
 
@@ -103,6 +107,13 @@ def _follow(run: RunDirectory, link: SuperLink, run_id: str, attempts: int, even
     if manifest["error"]:
         kind = UserError if manifest["error"]["kind"] == "user" else RunFailed
         raise kind(manifest["error"]["message"])
+
+
+def _note_interrupt(run: RunDirectory, before: int, stop: KeyboardInterrupt) -> None:
+    """Say what ended this attempt, whatever the ServerApp made of losing its clients."""
+    manifest = run.manifest()
+    if manifest.get("attempts", 0) > before and manifest["status"] != "completed":
+        run.interrupt(stop)
 
 
 def _wait_for_end(pid: int) -> None:

@@ -28,6 +28,7 @@ LAUNCHER_PID = "FEDRLHF_LAUNCHER_PID"  # the ServerApp ends when this process is
 LAUNCHER_FOLDER = "FEDRLHF_LAUNCHER_FOLDER"  # relative paths in a configuration start here
 _PR_SET_PDEATHSIG = 1
 _START_TIMEOUT = 60.0
+_END_TIMEOUT = 3.0  # nothing of theirs is kept, and a preempted job may have 30 s in all
 _CONNECTION = "fedrlhf"
 
 _APP = """\
@@ -101,10 +102,11 @@ def superlink(home: Path) -> Iterator[SuperLink]:
         RunFailed: It does not answer within a minute.
     """
     port = _prepare(home)
+    # Its database stays in memory: a file would be SQLite with a write-ahead log, which does not
+    # work on the network volumes that clusters keep runs on.
     process = subprocess.Popen(
         [_program("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess",
-         "--host", "127.0.0.1", "--port", str(port), "--database", str(home / "state.db"),
-         "--log-file", str(home / "superlink.log")],
+         "--host", "127.0.0.1", "--port", str(port), "--log-file", str(home / "superlink.log")],
         env=environment(home), cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         preexec_fn=_die_with_parent)
     try:
@@ -137,7 +139,7 @@ def end_processes(root: int) -> None:
         return
     for process in family:
         _signal(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=_END_TIMEOUT)
     for process in alive:
         _signal(process, signal.SIGKILL)
 

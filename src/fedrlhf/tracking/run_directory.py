@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from fedrlhf.errors import UserError
+from fedrlhf.errors import Terminated, UserError
 from fedrlhf.files import read_json, write_json, write_text
 
 PACKAGES = ("fedrlhf", "flwr", "torch", "transformers", "peft", "trl", "datasets", "accelerate",
@@ -85,6 +85,12 @@ class RunDirectory:
         self.note(status="failed" if error else "completed", ended=_now(),
                   error={"kind": kind, "message": error} if error else None,
                   hashes=self.hashes())
+
+    def interrupt(self, stop: KeyboardInterrupt) -> None:
+        """Write that a signal ended the attempt, quickly: without any hashes."""
+        name = "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C"
+        self.note(status="interrupted", ended=_now(),
+                  error={"kind": "signal", "message": f"interrupted by {name}"})
 
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256 of what the run has made so far, by relative path."""
