@@ -1,4 +1,4 @@
-"""The command line: run, config, doctor, report."""
+"""The command line: run, config, shard, doctor, report."""
 
 import argparse
 import logging
@@ -18,6 +18,7 @@ examples:
   fedrlhf run select.rounds=40 run.name=long      with other settings
   fedrlhf run strategy=fedbis run.name=one runtime.engine=local
   fedrlhf config strategy=fedbis                  every key and its value
+  fedrlhf shard data=jsonl data.path=mine.jsonl --client-id ann --out ann.shard.jsonl
   fedrlhf report runs/a runs/b                    compare two runs
 
 The same command again continues an interrupted run."""
@@ -59,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="print the resolved configuration")
     config.add_argument("overrides", nargs="*", help="Hydra overrides")
     config.set_defaults(action=_config)
+    shard = commands.add_parser(
+        "shard", help="at a site: write its client's shard file, in contact with nobody")
+    shard.add_argument("overrides", nargs="*", help="Hydra overrides such as data=jsonl")
+    shard.add_argument("--client-id", required=True, help="the client's name in the federation")
+    shard.add_argument("--out", type=Path, required=True, metavar="FILE", help="*.jsonl")
+    shard.set_defaults(action=_shard)
     doctor = commands.add_parser("doctor", help="say what this machine has and what is missing")
     doctor.set_defaults(action=_doctor)
     report = commands.add_parser("report", help="write report.html of a run, or compare several")
@@ -92,6 +99,20 @@ def _config(options: argparse.Namespace) -> None:
 
     print(yaml.safe_dump(as_dict(load(options.overrides)), sort_keys=False, allow_unicode=True),
           end="")
+
+
+def _shard(options: argparse.Namespace) -> None:
+    from fedrlhf.config import build, load
+    from fedrlhf.data.population import write_shard
+    from fedrlhf.data.site_shard import site_shard
+
+    config = load(options.overrides)
+    source = build(config.data, "data", config.trust)
+    made = site_shard(source.preferences(), options.client_id, config.partition, config.run.seed)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_shard(options.out, made)
+    sizes = ", ".join(f"{count} {split}" for split, count in made.sizes().items())
+    print(f"{made.client_id}: {sizes} pairs in {options.out.absolute()}")
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -104,10 +104,15 @@ def write_population(folder: Path, population: Population, summary: Mapping[str,
         for number, shard in enumerate(population.shards):
             # A client id may hold characters that no file name can.
             name = f"{number:04d}.jsonl"
-            write_text(shards / name, "".join(f"{line}\n" for line in _lines(shard)))
+            write_shard(shards / name, shard)
             entries.append(
                 ShardEntry(shard.client_id, f"{SHARDS}/{name}", shard.sizes(), shard.ties))
     write_json(folder / INDEX, asdict(Index(tuple(entries), population.counts, dict(summary))))
+
+
+def write_shard(path: Path, shard: Shard) -> None:
+    """Write one client's shard, a pair a line."""
+    write_text(path, "".join(f"{line}\n" for line in _lines(shard)))
 
 
 def read_index(folder: Path) -> Index:
