@@ -89,7 +89,11 @@ def _run(options: argparse.Namespace) -> None:
     from fedrlhf.api import run
     from fedrlhf.report.console import print_results
 
-    print_results(run(options.overrides))
+    made = run(options.overrides)
+    if made.manifest():
+        print_results(made)
+    else:
+        print(f"completed; {made.path} is on the SuperLink's host")
 
 
 def _config(options: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from fedrlhf.deploy.flwr_run import enter_launcher_folder, watch_launcher
 from fedrlhf.deploy.superlink import LAUNCHER_PID
 from fedrlhf.errors import UserError
 from fedrlhf.federation.flower_internals import quiet_flower
+from fedrlhf.federation.returning_grid import ReturningGrid
 from fedrlhf.models.runtime import quiet_libraries
 from fedrlhf.report.cards import write_cards
 from fedrlhf.report.page import write_report
@@ -38,6 +39,8 @@ def main(grid: Grid, context: FlowerContext) -> None:
     run = RunDirectory.at(config.run.dir)
     run.path.mkdir(parents=True, exist_ok=True)
     progress = ProgressReport(EventFile(run.path / EVENTS), Lines())
+    if config.runtime.engine == "deployment":
+        grid = ReturningGrid(grid, config.runtime.node_timeout)
     execute(config, overrides, grid, progress)
 
 

@@ -14,7 +14,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "align.loss": ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "exo_pair", "nca_pair",
                    "bco_pair", "sppo_hard", "aot", "apo_zero", "apo_down", "discopop"),
     "tracker.wandb": ("disabled", "offline", "online"),
-    "runtime.engine": ("flower", "local"),
+    "runtime.engine": ("flower", "local", "deployment"),
     "runtime.autocast": ("auto", "off", "bfloat16"),
     **{f"{part}.model.{key}": options for part in ("tutor", "selector") for key, options in {
         "dtype": ("float32", "bfloat16", "float16"),
@@ -40,8 +40,9 @@ _AT_LEAST: dict[str, float] = {
        for key in ("max_new_tokens", "batch_prompts")},
     "runtime.client_cpus": 1, "runtime.client_gpus": 0,
 }
-_POSITIVE = ("partition.alpha", "select.reply_timeout", "align.beta", "align.learning_rate",
-             "align.epochs", "label.sampling.temperature", "evaluate.sampling.temperature")
+_POSITIVE = ("partition.alpha", "select.reply_timeout", "runtime.node_timeout", "align.beta",
+             "align.learning_rate", "align.epochs",
+             "label.sampling.temperature", "evaluate.sampling.temperature")
 _SHARES = ("partition.validation", "partition.test", "select.screen.max_failures",
            "align.warmup_ratio", "selector.adapter.dropout", "tutor.adapter.dropout")
 _FAULTS = ("raise", "nan", "shape", "inflate", "exit")
@@ -74,6 +75,7 @@ def _validate_relations(config: schema.Config) -> None:
     if held_out >= 1:
         raise ConfigError("partition.validation + partition.test must leave something to train on, "
                           f"got {held_out:g}")
+    _validate_deployment(config.runtime)
     if config.partition.by != "column" and config.partition.clients is None:
         raise ConfigError(f"partition.clients must be set with partition.by={config.partition.by}")
     if not 0 < config.evaluate.level < 1:
@@ -95,6 +97,19 @@ def _validate_relations(config: schema.Config) -> None:
     for client, fault in config.faults.items():
         if fault not in _FAULTS:
             raise ConfigError(f"faults.{client} must be one of {', '.join(_FAULTS)}, got {fault!r}")
+
+
+def _validate_deployment(runtime: schema.Runtime) -> None:
+    deployed = runtime.engine == "deployment"
+    if deployed and not runtime.clients:
+        raise ConfigError("runtime.engine=deployment needs runtime.clients: the client ids that "
+                          "the server waits for, such as 'runtime.clients=[ann,bob]'")
+    if len(set(runtime.clients)) != len(runtime.clients):
+        raise ConfigError(f"runtime.clients must name each client once, got {runtime.clients}")
+    for key in ("clients", "superlink"):
+        if not deployed and (value := getattr(runtime, key)):
+            raise ConfigError(f"runtime.{key}={value} is for runtime.engine=deployment, not for "
+                              f"{runtime.engine}")
 
 
 def _get(config: schema.Config, key: str) -> Any:

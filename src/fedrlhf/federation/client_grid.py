@@ -14,6 +14,7 @@ from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedrlhf.errors import RunFailed
+from fedrlhf.federation.flower_internals import NODE_UNAVAILABLE
 from fedrlhf.federation.messages import (
     ENVELOPE,
     ROLL_CALL,
@@ -170,6 +171,9 @@ def call_roll(inner: Grid, expected: Sequence[str], timeout: float) -> list[Clie
         for reply in _ask(inner, new, max(1.0, deadline - time.monotonic())):
             node = reply.metadata.src_node_id
             heard.add(node)
+            if reply.has_error() and reply.error.code == NODE_UNAVAILABLE:
+                heard.discard(node)  # killed a moment ago; it may come back
+                continue
             if reply.has_error():
                 failures[node] = reply.error.reason or ""
                 continue

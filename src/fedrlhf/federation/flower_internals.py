@@ -4,9 +4,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flwr.common.constant import ErrorCode
+from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 SERVER_NODE = 1
+NODE_UNAVAILABLE: int = ErrorCode.NODE_UNAVAILABLE  # nobody answers for a SuperNode
 
 
 @contextmanager
@@ -25,6 +28,11 @@ def server_identity() -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(TaskIdentity, name, value)
+
+
+def activations(grid: Grid) -> dict[int, str]:
+    """Return the SuperNodes that a deployment's SuperLink hears, with when each was started."""
+    return {node.node_id: node.last_activated_at for node in grid.get_nodes()}
 
 
 def quiet_flower() -> None:

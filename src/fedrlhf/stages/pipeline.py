@@ -17,16 +17,22 @@ from fedrlhf.tracking.run_directory import digest, file_digest
 MARK = "stage.json"
 
 
-def stages() -> dict[str, Stage]:
-    """Return all stages by name, in order; imported late, because TRL takes seconds to import."""
-    from fedrlhf.stages import evaluate, label, partition, select
+def stages(deployed: bool) -> dict[str, Stage]:
+    """Return all stages by name, in order; imported late, because TRL takes seconds to import.
+
+    Args:
+        deployed: Whether sites hold the shards, so that the server only asks who is there.
+    """
+    from fedrlhf.stages import evaluate, label, partition, roll_call, select
 
     def align(context: Context) -> None:
         from fedrlhf.stages import align as module
         module.run(context)
 
     return {stage.name: stage for stage in (
-        Stage("partition", partition.run, ("data", "partition", "run.seed")),
+        Stage("partition", roll_call.run, ("data", "runtime.clients", "run.seed"),
+              needs_clients=True) if deployed
+        else Stage("partition", partition.run, ("data", "partition", "run.seed")),
         Stage("select", select.run,
               ("selector", "objective", "strategy", "select", "faults", "runtime.autocast",
                "run.seed"),
@@ -45,7 +51,7 @@ def run_stages(context: Context, names: list[str]) -> None:
         UserError: A stage is done with other settings, and `run.redo_changed` is not set; or it
             needs an earlier stage that is neither named nor done.
     """
-    every = stages()
+    every = stages(context.deployed)
     for name in (name for name in every if name in names):
         if name == "select":
             check_instructions(context, names)
@@ -58,7 +64,7 @@ def check(context: Context, names: list[str]) -> None:
     Raises:
         UserError: A stage was made with other settings, or a component refuses its arguments.
     """
-    every = stages()
+    every = stages(context.deployed)
     for name in (name for name in every if name in names):
         _refuse_changed(context, every[name], _inputs(context, every[name], every))
     build(context.config.objective, "objective", context.config.trust)
@@ -105,8 +111,8 @@ def _require_earlier(context: Context, stage: Stage, every: dict[str, Stage]) ->
         folder = context.run.path / name
         if (folder / MARK).exists():
             fits = _is_done(context, name, _inputs(context, every[name], every)["digest"])
-        else:  # a deployment brings its own partition; the tutor need not be aligned
-            fits = folder.exists() or name in stage.optional
+        else:
+            fits = name in stage.optional
         if not fits:
             raise UserError(f"{stage.name} needs {name}, which this run has not made with these "
                             f"settings; name it in run.stages as well (now "

@@ -19,6 +19,7 @@ from fedrlhf.models.adapters import AdapterSlot
 from fedrlhf.seeding import seed_for
 from fedrlhf.selectors.selector import open_selector
 from fedrlhf.stages.context import Context, adapter_folder
+from fedrlhf.stages.roll_call import check_shards
 
 CHECKPOINT, ROUNDS, GROUPING, COSTS = (
     "checkpoint.safetensors", "rounds.jsonl", "grouping.json", "costs.json")
@@ -30,6 +31,8 @@ def run(context: Context) -> None:
     slot = open_selector(context.config).slot
     grid = ClientGrid(context.connection, context.clients, slot.layout.digest,
                       context.config.select.reply_timeout)
+    if context.deployed:
+        check_shards(context)
     _check(context, grid)
     progress = _resume(context, folder, slot, grid)
     _rewind(context, folder, progress.server_round)
