@@ -12,7 +12,7 @@ from fedrlhf.config import as_dict, load, schema, split_overrides
 from fedrlhf.deploy.flwr_run import enter_launcher_folder, watch_launcher
 from fedrlhf.deploy.superlink import LAUNCHER_PID
 from fedrlhf.errors import UserError
-from fedrlhf.federation.flower_internals import quiet_flower
+from fedrlhf.federation.flower_internals import RunNotRunning, quiet_flower
 from fedrlhf.federation.returning_grid import ReturningGrid
 from fedrlhf.models.runtime import quiet_libraries
 from fedrlhf.report.cards import write_cards
@@ -73,6 +73,9 @@ def execute(config: schema.Config, overrides: Sequence[str], grid: Grid | None,
             write_cards(run)
             run.finish()
             write_report(run)
+        except (KeyboardInterrupt, SystemExit, RunNotRunning):  # Ctrl-C, `flwr stop`
+            run.stop()
+            raise
         except Exception as error:
             run.finish(str(error), "user" if isinstance(error, UserError) else "run")
             raise

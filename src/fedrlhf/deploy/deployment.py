@@ -89,7 +89,7 @@ def _tell_end(run: RunDirectory, attempts: int, status: str, details: str) -> No
     if here and (error := manifest["error"]):
         raise (UserError if error["kind"] == "user" else RunFailed)(error["message"])
     if status != "finished:completed":
-        raise RunFailed(f"Flower says {status}: {details or 'no details; see the log above'}")
+        raise RunFailed(f"Flower says {status}: {details}")
 
 
 def _environment() -> dict[str, str]:

@@ -75,7 +75,7 @@ class Flwr:
             RunFailed: The SuperLink does not answer, or does not know the run.
         """
         run, = self._json("list", "--run-id", run_id, self.connection)["runs"]
-        return str(run["status"]), str(run.get("status-details") or "")
+        return str(run["status"]), str(run["status-details"])
 
     def log(self, run_id: str) -> str:
         """Return everything that a run has logged."""

@@ -103,6 +103,8 @@ def _follow(run: RunDirectory, link: Flwr, run_id: str, attempts: int, events: _
             sink(event)
     _wait_for_end(int(manifest["pid"]))
     manifest = run.manifest()  # the report may have failed since
+    if manifest["status"] == "stopped":
+        raise RunFailed("it was stopped; the same command continues it")
     if manifest["error"]:
         kind = UserError if manifest["error"]["kind"] == "user" else RunFailed
         raise kind(manifest["error"]["message"])

@@ -6,7 +6,11 @@ from contextlib import contextmanager
 
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
+from flwr.supercore.run import RunNotRunningException as RunNotRunning
 from flwr.supercore.task_identity import TaskIdentity
+
+__all__ = ["NODE_UNAVAILABLE", "SERVER_NODE", "RunNotRunning", "activations", "quiet_flower",
+           "server_identity"]
 
 SERVER_NODE = 1
 NODE_UNAVAILABLE: int = ErrorCode.NODE_UNAVAILABLE  # nobody answers for a SuperNode

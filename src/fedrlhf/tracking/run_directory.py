@@ -83,6 +83,10 @@ class RunDirectory:
                   error={"kind": kind, "message": error} if error else None,
                   hashes=self.hashes())
 
+    def stop(self) -> None:
+        """Write that the attempt was told to end; the same command continues the run."""
+        self.note(status="stopped", ended=_now(), hashes=self.hashes())
+
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256 of what the run has made so far, by relative path."""
         made = sorted(path for pattern in _ARTIFACTS for path in self.path.glob(pattern))
