@@ -15,7 +15,7 @@ class Connection:
 
     Attributes:
         name: The name in ``[superlink.NAME]``.
-        address: ``host:port``; one of Flower's own, such as ``:local:``, starts with a colon.
+        address: ``host:port``, or ``:local:`` and its like for a SuperLink that Flower starts.
         insecure: Without TLS.
         root_certificates: The file by which the SuperLink's certificate is checked.
     """
@@ -28,9 +28,9 @@ class Connection:
     @property
     def local(self) -> bool:
         """Whether it stays on this machine: a loopback address, or a SuperLink of Flower's own."""
+        if self.address.startswith(":"):
+            return True
         host = self.address.rpartition(":")[0].strip("[]")
-        if not host.strip(":") and host != "::1":
-            return self.address.startswith(":")
         try:
             return ipaddress.ip_address(host).is_loopback
         except ValueError:

@@ -35,8 +35,8 @@ def follow_deployment(config: schema.Config, overrides: str, progress: ProgressR
         RunFailed: The run failed or was stopped.
     """
     if config.runtime.superlink is None:
-        raise ConfigError(f"runtime.superlink must name a connection of Flower's config.toml, such "
-                          f"as runtime.superlink={config.run.name}")
+        raise ConfigError("runtime.superlink must name a connection of Flower's config.toml "
+                          "(docs/deploy.md): runtime.superlink=federation")
     connection = safe_connection(config.runtime.superlink)
     run = RunDirectory.at(config.run.dir)
     attempts = run.manifest().get("attempts", 0)

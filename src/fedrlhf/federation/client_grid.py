@@ -211,8 +211,9 @@ def _roll_call_failure(missing: Sequence[str], failures: dict[int, str], heard: 
             f"(waited at most {timeout:g} s): {', '.join(missing[:5])}"
             f"{' …' if len(missing) > 5 else ''}")
     if failures:
-        text += f". A node answered with an error: {_last_line(next(iter(failures.values())))}"
-    return text
+        return f"{text}. A node answered with an error: {_last_line(next(iter(failures.values())))}"
+    return (f"{text}. Their SuperNodes are not running, not registered, or hold shards of other "
+            "client ids")
 
 
 def _last_line(reason: str) -> str:

@@ -80,10 +80,11 @@ class ReturningGrid(Grid):
         """
         deadline = self.clock() + (float("inf") if timeout is None else timeout)
         waiting = [_sent(message, self._homes) for message in messages]
-        self._known |= {sent.node for sent in waiting}
+        nodes = activations(self.inner)
+        self._known |= {sent.node for sent in waiting} | set(nodes)
         away: list[_Sent] = []
         replies: list[Message] = []
-        flying = self._push(waiting, away, activations(self.inner), deadline)
+        flying = self._push(waiting, away, nodes, deadline)
         while True:
             replies += self._pull(flying, away)
             nodes = activations(self.inner)
