@@ -12,7 +12,11 @@ from fedrlhf.config import as_dict, load, schema, split_overrides
 from fedrlhf.deploy.flwr_run import enter_launcher_folder, watch_launcher
 from fedrlhf.deploy.superlink import LAUNCHER_PID
 from fedrlhf.errors import UserError
-from fedrlhf.federation.flower_internals import RunNotRunning, quiet_flower
+from fedrlhf.federation.flower_internals import (
+    RunNotRunning,
+    before_flower_exits,
+    quiet_flower,
+)
 from fedrlhf.federation.returning_grid import ReturningGrid
 from fedrlhf.models.runtime import quiet_libraries
 from fedrlhf.report.cards import write_cards
@@ -38,6 +42,7 @@ def main(grid: Grid, context: FlowerContext) -> None:
     config = load(overrides)
     run = RunDirectory.at(config.run.dir)
     run.path.mkdir(parents=True, exist_ok=True)
+    before_flower_exits(run.stop)
     progress = ProgressReport(EventFile(run.path / EVENTS), Lines())
     if config.runtime.engine == "deployment":
         grid = ReturningGrid(grid, config.runtime.node_timeout)

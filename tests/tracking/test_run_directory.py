@@ -90,3 +90,20 @@ def test_versions_name_every_package() -> None:
     """A package that is not installed is `missing`, no error."""
     assert {"torch", "flwr", "trl"} <= set(versions())
     assert all(isinstance(value, str) and value for value in versions().values())
+
+
+def test_only_the_attempt_at_work_can_be_stopped(tmp_path: Path) -> None:
+    """`stop` changes a running attempt of this process, and no other one's."""
+    run = RunDirectory(tmp_path)
+    run.stop()
+    assert run.manifest() == {}
+    run.begin({"run": {"seed": 0}}, [])
+    run.stop()
+    stopped = run.manifest()
+    assert stopped["status"] == "stopped" and stopped["ended"] is not None
+    run.finish()
+    run.stop()
+    assert run.manifest()["status"] == "completed"
+    run.note(status="running", pid=-1)
+    run.stop()
+    assert run.manifest()["status"] == "running"

@@ -62,11 +62,8 @@ class Flwr:
         run_config = self.folder / "run-config.toml"
         run_config.write_text(f"overrides = {json.dumps(overrides)}\n", "utf-8")
         more = ["--federation-config", " ".join(federation)] if federation else []
-        answer = self._json("run", str(app), self.connection, "--run-config", str(run_config),
-                            *more)
-        if not answer.get("run-id"):
-            raise RunFailed(f"`flwr run` refused the run: {answer}")
-        return str(answer["run-id"])
+        return str(self._json("run", str(app), self.connection, "--run-config", str(run_config),
+                              *more)["run-id"])
 
     def status(self, run_id: str) -> tuple[str, str]:
         """Return Flower's status of a run, such as ``finished:failed``, and its details.
@@ -98,9 +95,11 @@ class Flwr:
                                env=self.environment, cwd=self.folder, capture_output=True,
                                text=True, check=False)
         start = found.stdout.find("{")
-        if start < 0:
-            raise RunFailed(f"`flwr {words[0]}` failed: {(found.stdout + found.stderr).strip()}")
-        return dict(json.loads(found.stdout[start:]))
+        answer = json.loads(found.stdout[start:]) if start >= 0 else {}
+        if not answer.get("success"):
+            reason = answer.get("error-message") or found.stdout + found.stderr
+            raise RunFailed(f"`flwr {words[0]}` failed: {reason.strip()}")
+        return dict(answer)
 
 
 def program(name: str) -> str:

@@ -84,8 +84,10 @@ class RunDirectory:
                   hashes=self.hashes())
 
     def stop(self) -> None:
-        """Write that the attempt was told to end; the same command continues the run."""
-        self.note(status="stopped", ended=_now(), hashes=self.hashes())
+        """Write that this process's attempt, if it is not over, was told to end."""
+        manifest = self.manifest()
+        if (manifest.get("status"), manifest.get("pid")) == ("running", os.getpid()):
+            self.note(status="stopped", ended=_now(), hashes=self.hashes())
 
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256 of what the run has made so far, by relative path."""
