@@ -37,6 +37,8 @@ def run(overrides: str | Sequence[str] = "", *, strategy: Strategy | None = None
     try:
         if config.runtime.engine == "local":
             return _run_local(config, words, shown, strategy)
+        if config.runtime.engine == "deployment":
+            return _run_deployment(config, words, shown)
         return _run_flower(config, words, shown)
     finally:
         if progress is None:
@@ -54,6 +56,15 @@ def _run_local(config: schema.Config, overrides: Sequence[str], progress: Progre
     grid = LocalGrid(app, supernodes=1, run_config={"overrides": shlex.join(overrides)})
     with server_identity():
         return execute(config, overrides, grid, progress, strategy)
+
+
+def _run_deployment(config: schema.Config, overrides: Sequence[str],
+                    progress: ProgressReport) -> RunDirectory:
+    """Let a SuperLink that is running do everything; the run's folder is on its host."""
+    from fedrlhf.deploy.deployment import follow_deployment
+
+    follow_deployment(config, shlex.join(overrides), progress)
+    return RunDirectory.at(config.run.dir)
 
 
 def _run_flower(config: schema.Config, overrides: Sequence[str],

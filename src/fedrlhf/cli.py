@@ -1,4 +1,4 @@
-"""The command line: run, replicate, config, plan, submit, doctor, report, export."""
+"""The command line: run, replicate, config, plan, submit, shard, doctor, report, export."""
 
 import argparse
 import logging
@@ -26,6 +26,7 @@ examples:
   fedrlhf replicate strategy=fedbis --seeds 5     the same run with five seeds: means, intervals
   fedrlhf config strategy=fedbis                  every key and its value
   fedrlhf submit cluster=runai experiment=smoke   print the run as a job of a Run:ai cluster
+  fedrlhf shard data=jsonl data.path=mine.jsonl --client-id ann --out ann.shard.jsonl
   fedrlhf report runs/a runs/b                    compare two runs
   fedrlhf export runs/a --to out --merged         adapters, model and pairs with their cards
 
@@ -102,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
                         help="a runai command, a Kubernetes Job or a REST body (default: cli)")
     submit.add_argument("--yes", action="store_true", help="send the command as well")
     submit.set_defaults(action=_submit)
+    shard = commands.add_parser(
+        "shard", help="at a site: write its client's shard file, in contact with nobody")
+    shard.add_argument("overrides", nargs="*", help="Hydra overrides such as data=jsonl")
+    shard.add_argument("--client-id", required=True, help="the client's name in the federation")
+    shard.add_argument("--out", type=Path, required=True, metavar="FILE", help="*.jsonl")
+    shard.set_defaults(action=_shard)
     doctor = commands.add_parser("doctor", help="say what this machine has and what is missing")
     doctor.set_defaults(action=_doctor)
     report = commands.add_parser("report", help="write report.html of a run, or compare several")
@@ -135,7 +142,11 @@ def _run(options: argparse.Namespace) -> int:
         from fedrlhf.api import run
         from fedrlhf.report.console import print_results
 
-        print_results(run(options.overrides))
+        made = run(options.overrides)
+        if made.manifest():
+            print_results(made)
+        else:
+            print(f"completed; {made.path} is on the SuperLink's host")
         return _OK
 
 
@@ -188,6 +199,20 @@ def _submit(options: argparse.Namespace) -> None:
     from fedrlhf.deploy.submit import submit
 
     submit(options.overrides, options.format, options.yes)
+
+
+def _shard(options: argparse.Namespace) -> None:
+    from fedrlhf.config import build, load
+    from fedrlhf.data.population import write_shard
+    from fedrlhf.data.site_shard import site_shard
+
+    config = load(options.overrides)
+    source = build(config.data, "data", config.trust)
+    made = site_shard(source.preferences(), options.client_id, config.partition, config.run.seed)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_shard(options.out, made)
+    sizes = ", ".join(f"{count} {split}" for split, count in made.sizes().items())
+    print(f"{made.client_id}: {sizes} pairs in {options.out.absolute()}")
 
 
 def _doctor(options: argparse.Namespace) -> int:

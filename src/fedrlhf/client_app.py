@@ -1,6 +1,7 @@
 """Flower's ClientApp: what a client answers to each kind of message.
 
-Only adapters and numbers leave this process; the shard is read here and stays here.
+Only adapters and numbers leave this process; the shard is read here and stays here. In a
+deployment each message has a process of its own: torch is imported by those that compute.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,6 @@ from flwr.clientapp import ClientApp
 from fedrlhf.config import load
 from fedrlhf.deploy.flwr_run import enter_launcher_folder
 from fedrlhf.errors import UserError
-from fedrlhf.evaluation.agreement import agreement_counts
 from fedrlhf.federation.faults import inject
 from fedrlhf.federation.messages import (
     ARRAYS,
@@ -27,10 +27,8 @@ from fedrlhf.federation.messages import (
     to_arrays,
 )
 from fedrlhf.federation.site import Site, open_site, own_shard, shard_files
-from fedrlhf.models.runtime import prepare_process, quiet_libraries
 from fedrlhf.objectives.base import LocalTask
 from fedrlhf.seeding import seed_for
-from fedrlhf.selectors.voting import judge_with_all
 
 app = ClientApp()
 
@@ -90,6 +88,9 @@ def rank(message: Message, context: Context) -> Message:
 @app.evaluate("agreement")
 def agreement(message: Message, context: Context) -> Message:
     """Compare what was trained with the client's held-out preferences; return counts."""
+    from fedrlhf.evaluation.agreement import agreement_counts
+    from fedrlhf.selectors.voting import judge_with_all
+
     site = _open(message, context)
     adapters = from_arrays(message.content.array_records[ARRAYS])
     request: Mapping[str, Any] = message.content.config_records[CONFIG]
@@ -102,6 +103,8 @@ def agreement(message: Message, context: Context) -> Message:
 
 
 def _open(message: Message, context: Context) -> Site:
+    from fedrlhf.models.runtime import prepare_process, quiet_libraries
+
     quiet_libraries()
     prepare_process(threads=1)
     enter_launcher_folder()

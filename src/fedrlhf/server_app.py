@@ -12,7 +12,12 @@ from fedrlhf.config import as_dict, load, schema, split_overrides
 from fedrlhf.deploy.flwr_run import enter_launcher_folder, watch_launcher
 from fedrlhf.deploy.superlink import LAUNCHER_PID
 from fedrlhf.errors import UserError
-from fedrlhf.federation.flower_internals import quiet_flower
+from fedrlhf.federation.flower_internals import (
+    RunNotRunning,
+    before_flower_exits,
+    quiet_flower,
+)
+from fedrlhf.federation.returning_grid import ReturningGrid
 from fedrlhf.models.runtime import quiet_libraries
 from fedrlhf.report.cards import write_cards
 from fedrlhf.report.page import write_report
@@ -37,7 +42,10 @@ def main(grid: Grid, context: FlowerContext) -> None:
     config = load(overrides)
     run = RunDirectory.at(config.run.dir)
     run.path.mkdir(parents=True, exist_ok=True)
+    before_flower_exits(run.interrupt_own)
     progress = ProgressReport(EventFile(run.path / EVENTS), Lines())
+    if config.runtime.engine == "deployment":
+        grid = ReturningGrid(grid, config.runtime.node_timeout)
     execute(config, overrides, grid, progress)
 
 
@@ -70,7 +78,7 @@ def execute(config: schema.Config, overrides: Sequence[str], grid: Grid | None,
             write_cards(run)
             run.finish()
             write_report(run)
-        except KeyboardInterrupt as stop:
+        except (KeyboardInterrupt, SystemExit, RunNotRunning) as stop:
             run.interrupt(stop)
             raise
         except Exception as error:

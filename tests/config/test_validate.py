@@ -22,6 +22,11 @@ REFUSED = [
     ("runtime.autocast=fp8", "runtime.autocast", "'fp8'"),
     ("runtime.client_cpus=0", "runtime.client_cpus", "0"),
     ("runtime.client_gpus=-1", "runtime.client_gpus", "-1"),
+    ("runtime.node_timeout=0", "runtime.node_timeout", "0"),
+    ("runtime.engine=deployment", "runtime.clients", "deployment"),
+    ("runtime.engine=deployment 'runtime.clients=[a,a]'", "runtime.clients", "['a', 'a']"),
+    ("'runtime.clients=[a]'", "runtime.clients", "flower"),
+    ("runtime.superlink=one runtime.engine=local", "runtime.superlink", "local"),
     ("select.rounds=0", "select.rounds", "0"),
     ("select.clients_per_round=0", "select.clients_per_round", "0"),
     ("select.reply_timeout=0", "select.reply_timeout", "0"),
@@ -79,7 +84,8 @@ def test_refused_values(override: str, key: str, value: str) -> None:
     "align.max_steps=null", "select.screen.max_norm_ratio=0", "select.evaluate_every=0",
     "+faults.student_1=exit", "'run.stages=[]'", "selector.max_tokens=16",
     "select.screen.max_failures=0", "partition.clients=null",
-    "cluster.gpus=0", "cluster.backoff_limit=0", "cluster.termination_grace=null"])
+    "cluster.gpus=0", "cluster.backoff_limit=0", "cluster.termination_grace=null",
+    "runtime.engine=deployment 'runtime.clients=[ann,bob]' runtime.superlink=one"])
 def test_accepted_values(override: str) -> None:
     """The ends of the allowed ranges, and null where a value is optional: each value arrives."""
     config = as_dict(load(override))

@@ -90,3 +90,21 @@ def test_versions_name_every_package() -> None:
     """A package that is not installed is `missing`, no error."""
     assert {"torch", "flwr", "trl"} <= set(versions())
     assert all(isinstance(value, str) and value for value in versions().values())
+
+
+def test_only_the_attempt_at_work_can_be_interrupted(tmp_path: Path) -> None:
+    """`interrupt_own` changes a running attempt of this process, and no other one's."""
+    run = RunDirectory(tmp_path)
+    run.interrupt_own()
+    assert run.manifest() == {}
+    run.begin({"run": {"seed": 0}}, [])
+    run.interrupt_own()
+    stopped = run.manifest()
+    assert stopped["status"] == "interrupted" and stopped["ended"] is not None
+    assert stopped["error"]["message"] == "interrupted by flwr stop"
+    run.finish()
+    run.interrupt_own()
+    assert run.manifest()["status"] == "completed"
+    run.note(status="running", pid=-1)
+    run.interrupt_own()
+    assert run.manifest()["status"] == "running"

@@ -22,7 +22,7 @@ from fedrlhf.config.validate import validate
 from fedrlhf.errors import ConfigError
 
 _COMPONENTS: dict[str, dict[str, type]] = {
-    "data": {"tutor": schema.TutorSource, "jsonl": schema.JsonlSource,
+    "data": {"tutor": schema.TutorSource, "jsonl": schema.JsonlSource, "sites": schema.SitesSource,
              "ukp_convarg": schema.UkpConvArgSource,
              "tulu_human_eval": schema.TuluHumanEvalSource, "hh_rlhf": schema.HhRlhfSource,
              "tldr_comparisons": schema.TldrComparisonsSource, "shp": schema.ShpSource,

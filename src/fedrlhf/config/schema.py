@@ -62,6 +62,14 @@ class JsonlSource(ServerPrompts):
 
 
 @dataclass
+class SitesSource:
+    """For a server whose sites hold the preferences: prompts for its own stages, or nothing."""
+
+    _target_: str = "fedrlhf.data.sites.SitesSource"
+    instructions: str | None = None  # JSON lines with a `prompt`
+
+
+@dataclass
 class UkpConvArgSource:
     """Votes on which of two arguments convinces more (Habernal and Gurevych, 2016)."""
 
@@ -427,13 +435,16 @@ class Tracker:
 class Runtime:
     """Where the work is done."""
 
-    engine: str = "flower"  # flower (`flwr run`, Ray) | local (one process)
+    engine: str = "flower"  # flower (`flwr run`, Ray) | local (one process) | deployment (sites)
     client_cpus: int = 1
     client_gpus: float = 0.0
     autocast: str = "off"  # off | bfloat16 | auto (bfloat16 where the processor has it)
     trainer_processes: int | None = None  # of sft and align; null: one for each visible GPU
     fsdp: bool = False  # shard the tutor over these processes instead of a copy in each
     accelerate_config: str | None = None  # a file of `accelerate config` for these processes
+    superlink: str | None = None  # deployment: a connection of $FLWR_HOME/config.toml
+    clients: list[str] = field(default_factory=list)  # deployment: whom the server waits for
+    node_timeout: float = 600.0  # deployment: seconds to wait for a SuperNode that went away
 
 
 @dataclass

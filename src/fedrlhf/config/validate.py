@@ -15,7 +15,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "align.loss": ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "exo_pair", "nca_pair",
                    "bco_pair", "sppo_hard", "aot", "apo_zero", "apo_down", "discopop"),
     "tracker.wandb": ("disabled", "offline", "online"),
-    "runtime.engine": ("flower", "local"),
+    "runtime.engine": ("flower", "local", "deployment"),
     "cluster.cli": ("v1", "v2"),
     "runtime.autocast": ("auto", "off", "bfloat16"),
     **{f"{part}.model.{key}": options for part in ("tutor", "selector") for key, options in {
@@ -46,9 +46,10 @@ _AT_LEAST: dict[str, float] = {
     "runtime.client_cpus": 1, "runtime.client_gpus": 0, "runtime.trainer_processes": 1,
     "cluster.gpus": 0, "cluster.backoff_limit": 0, "cluster.termination_grace": 1,
 }
-_POSITIVE = ("partition.alpha", "select.reply_timeout", "rlhf.reply_timeout", "align.beta",
-             "align.learning_rate", "align.epochs", "sft.learning_rate", "sft.epochs",
-             "label.sampling.temperature", "evaluate.sampling.temperature", "cluster.cpus")
+_POSITIVE = ("partition.alpha", "select.reply_timeout", "rlhf.reply_timeout",
+             "runtime.node_timeout", "align.beta", "align.learning_rate", "align.epochs",
+             "sft.learning_rate", "sft.epochs", "label.sampling.temperature",
+             "evaluate.sampling.temperature", "cluster.cpus")
 _SHARES = ("partition.validation", "partition.test", "select.screen.max_failures",
            "rlhf.screen.max_failures", "align.warmup_ratio", "sft.warmup_ratio",
            "selector.adapter.dropout", "tutor.adapter.dropout")
@@ -83,6 +84,7 @@ def _validate_relations(config: schema.Config) -> None:
     if held_out >= 1:
         raise ConfigError("partition.validation + partition.test must leave something to train on, "
                           f"got {held_out:g}")
+    _validate_deployment(config.runtime)
     if config.partition.by != "column" and config.partition.clients is None:
         raise ConfigError(f"partition.clients must be set with partition.by={config.partition.by}")
     if not 0 < config.evaluate.level < 1:
@@ -137,6 +139,19 @@ def pass_size(config: schema.Config, stage: str, processes: int) -> int:
         raise ConfigError(f"{stage}.batch_size ({settings.batch_size}) must be a multiple of "
                           f"{stage}.micro_batch_size ({settings.micro_batch_size}){among}")
     return int(size)
+
+
+def _validate_deployment(runtime: schema.Runtime) -> None:
+    deployed = runtime.engine == "deployment"
+    if deployed and not runtime.clients:
+        raise ConfigError("runtime.engine=deployment needs runtime.clients: the client ids that "
+                          "the server waits for, such as 'runtime.clients=[ann,bob]'")
+    if len(set(runtime.clients)) != len(runtime.clients):
+        raise ConfigError(f"runtime.clients must name each client once, got {runtime.clients}")
+    for key in ("clients", "superlink"):
+        if not deployed and (value := getattr(runtime, key)):
+            raise ConfigError(f"runtime.{key}={value} is for runtime.engine=deployment, not for "
+                              f"{runtime.engine}")
 
 
 def _get(config: schema.Config, key: str) -> Any:

@@ -76,12 +76,16 @@ class Population:
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """A line of the index: a client and its file, relative to the index."""
+    """A line of the index: a client and its file, relative to the index.
+
+    In a deployment the file and the number of ties stay at the site: both are None, and the sizes
+    are what the site told in the roll call.
+    """
 
     client_id: str
-    file: str
+    file: str | None
     sizes: dict[Split, int]
-    ties: int
+    ties: int | None
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,20 @@ def write_population(folder: Path, population: Population, summary: Mapping[str,
         for number, shard in enumerate(population.shards):
             # A client id may hold characters that no file name can.
             name = f"{number:04d}.jsonl"
-            write_text(shards / name, "".join(f"{line}\n" for line in _lines(shard)))
+            write_shard(shards / name, shard)
             entries.append(
                 ShardEntry(shard.client_id, f"{SHARDS}/{name}", shard.sizes(), shard.ties))
-    write_json(folder / INDEX, asdict(Index(tuple(entries), population.counts, dict(summary))))
+    write_index(folder, Index(tuple(entries), population.counts, dict(summary)))
+
+
+def write_index(folder: Path, index: Index) -> None:
+    """Write ``population.json``."""
+    write_json(folder / INDEX, asdict(index))
+
+
+def write_shard(path: Path, shard: Shard) -> None:
+    """Write one client's shard, a pair a line."""
+    write_text(path, "".join(f"{line}\n" for line in _lines(shard)))
 
 
 def read_index(folder: Path) -> Index:
@@ -124,6 +138,18 @@ def read_index(folder: Path) -> Index:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path} is no index of a population ({error!r}); run the stage "
                         "`partition` to make it") from error
+
+
+def shard_file(folder: Path, entry: ShardEntry) -> Path:
+    """Return where a shard of an index is.
+
+    Raises:
+        DataError: It is at a site and not beside the index.
+    """
+    if entry.file is None:
+        raise DataError(f"the shard of {entry.client_id!r} is at its site, not in {folder}; "
+                        "continue this run with runtime.engine=deployment")
+    return folder / entry.file
 
 
 def read_shard(path: Path) -> Shard:
@@ -148,11 +174,11 @@ def read_population(folder: Path) -> Population:
         DataError: A file is absent, broken or belongs to another client than the index says.
     """
     index = read_index(folder)
-    shards = tuple(read_shard(folder / entry.file) for entry in index.shards)
+    shards = tuple(read_shard(shard_file(folder, entry)) for entry in index.shards)
     for shard, entry in zip(shards, index.shards, strict=True):
         if (shard.client_id, shard.sizes()) != (entry.client_id, entry.sizes):
-            raise DataError(f"{folder / entry.file} is not the shard of {entry.client_id!r} that "
-                            f"{INDEX} describes; run the stage `partition` again")
+            raise DataError(f"{shard_file(folder, entry)} is not the shard of {entry.client_id!r} "
+                            f"that {INDEX} describes; run the stage `partition` again")
     return Population(shards, index.counts)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.distance import jensenshannon
 
 from fedrlhf.data.population import Population, Shard
-from fedrlhf.types import SPLITS, PreferencePair
+from fedrlhf.types import SPLITS, PreferencePair, Split
 
 
 def summarise(population: Population, column: str = "topic") -> dict[str, Any]:
@@ -43,6 +43,19 @@ def summarise(population: Population, column: str = "topic") -> dict[str, Any]:
         **_heterogeneity(rows, column),
         "rows": rows,
     }
+
+
+def summarise_sizes(sizes: Mapping[str, Mapping[Split, int]]) -> dict[str, Any]:
+    """Describe a population of which nothing but each client's numbers of pairs is known.
+
+    Returns:
+        ``clients``, ``pairs``, ``sizes`` and ``rows`` of `summarise`; the rest is absent.
+    """
+    rows = [{"client_id": name, "sizes": {"all": sum(found.values()), **found}}
+            for name, found in sizes.items()]
+    spreads = {name: _spread([row["sizes"][name] for row in rows], total=True)  # type: ignore[index]
+               for name in ("all", *SPLITS)}
+    return {"clients": len(rows), "pairs": spreads["all"]["total"], "sizes": spreads, "rows": rows}
 
 
 def chosen_first(pairs: Iterable[PreferencePair]) -> float | None:

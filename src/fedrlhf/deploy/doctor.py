@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fedrlhf.config.load import config_folder
+from fedrlhf.deploy.connections import config_file, connections
 from fedrlhf.deploy.superlink import environment
 from fedrlhf.errors import UserError
 from fedrlhf.tracking.run_directory import versions
@@ -140,12 +141,29 @@ def _flower() -> Iterator[Finding]:
                               f"`flwr run` these are not set: {', '.join(unset)}",
                       "export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1 "
                       "FLWR_TELEMETRY_ENABLED=0")
+    yield from _superlinks()
     with socket.socket() as probe:
         probe.settimeout(1)
         if probe.connect_ex(("127.0.0.1", _DEFAULT_PORT)) == 0:
             yield Finding("note", f"a SuperLink listens on port {_DEFAULT_PORT}: a bare `flwr run` "
                                   "uses it with the environment and code it was started with",
                           "end that SuperLink before a bare `flwr run` of changed code")
+
+
+def _superlinks() -> Iterator[Finding]:
+    """Examine the SuperLinks of other hosts that Flower's config.toml names."""
+    try:
+        known = [found for found in connections().values() if not found.address.startswith(":")]
+    except UserError as error:
+        yield Finding("bad", str(error))
+        return
+    for connection in known:
+        if fault := connection.fault():
+            yield Finding("bad", fault, f"set root-certificates in {config_file()} to the "
+                                        "federation's ca.crt (docs/deploy.md)")
+        else:
+            way = "without TLS, on loopback" if connection.insecure else "TLS"
+            yield Finding("ok", f"SuperLink {connection.name}: {connection.address}, {way}")
 
 
 def _project() -> Iterator[Finding]:

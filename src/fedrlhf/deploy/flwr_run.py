@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 
 from fedrlhf.config import schema
-from fedrlhf.deploy.superlink import LAUNCHER_FOLDER, SuperLink, superlink
+from fedrlhf.deploy.flwr_commands import Flwr
+from fedrlhf.deploy.superlink import LAUNCHER_FOLDER, superlink
 from fedrlhf.errors import RunFailed, UserError
 from fedrlhf.tracking.progress import Event, ProgressReport
 from fedrlhf.tracking.run_directory import EVENTS, RunDirectory
@@ -45,8 +46,10 @@ def follow_flower(config: schema.Config, overrides: str, supernodes: int,
     attempts = run.manifest().get("attempts", 0)
     try:
         with superlink(home) as link:
-            run_id = link.submit(overrides, supernodes, config.runtime.client_cpus,
-                                 config.runtime.client_gpus)
+            run_id = link.submit(overrides, (
+                f"num-supernodes={supernodes}",
+                f"client-resources-num-cpus={config.runtime.client_cpus}",
+                f"client-resources-num-gpus={config.runtime.client_gpus}"))
             try:
                 _follow(run, link, run_id, attempts, events, progress)
             except RunFailed:
@@ -79,7 +82,7 @@ class _Tail:
             yield json.loads(line)
 
 
-def _follow(run: RunDirectory, link: SuperLink, run_id: str, attempts: int, events: _Tail,
+def _follow(run: RunDirectory, link: Flwr, run_id: str, attempts: int, events: _Tail,
             progress: ProgressReport) -> None:
     asked = time.monotonic()
     while True:
@@ -95,7 +98,7 @@ def _follow(run: RunDirectory, link: SuperLink, run_id: str, attempts: int, even
                             f"the same command continues it. Flower's log: {run.path / LOG}")
         if not started and time.monotonic() - asked > _PATIENCE:
             asked = time.monotonic()
-            if (status := link.status(run_id)).startswith("finished"):
+            if (status := link.status(run_id)[0]).startswith("finished"):
                 raise RunFailed(f"Flower could not start the run ({status}); "
                                 f"see {run.path / LOG}")
         time.sleep(_POLL)
@@ -104,6 +107,8 @@ def _follow(run: RunDirectory, link: SuperLink, run_id: str, attempts: int, even
             sink(event)
     _wait_for_end(int(manifest["pid"]))
     manifest = run.manifest()  # the report may have failed since
+    if manifest["status"] == "interrupted":
+        raise RunFailed("it was stopped; the same command continues it")
     if manifest["error"]:
         kind = UserError if manifest["error"]["kind"] == "user" else RunFailed
         raise kind(manifest["error"]["message"])

@@ -5,9 +5,7 @@ environment and the code of the first, and listens on a port that all users shar
 """
 
 import ctypes
-import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,11 +15,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from fedrlhf.deploy.flwr_commands import Flwr, program, search_path
 from fedrlhf.errors import RunFailed
 
 LAUNCHER_PID = "FEDRLHF_LAUNCHER_PID"  # the ServerApp ends when this process is gone
@@ -31,71 +29,9 @@ _START_TIMEOUT = 60.0
 _END_TIMEOUT = 3.0  # nothing of theirs is kept, and a preempted job may have 30 s in all
 _CONNECTION = "fedrlhf"
 
-_APP = """\
-[project]
-name = "fedrlhf"
-version = "{version}"
-dependencies = []
-
-[tool.flwr.app]
-publisher = "fedrlhf"
-
-[tool.flwr.app.components]
-serverapp = "fedrlhf.server_app:app"
-clientapp = "fedrlhf.client_app:app"
-
-[tool.flwr.app.config]
-overrides = ""
-"""
-
-
-@dataclass(frozen=True)
-class SuperLink:
-    """A running SuperLink and the commands that talk to it."""
-
-    home: Path
-    process: "subprocess.Popen[bytes]"
-
-    def submit(self, overrides: str, supernodes: int, client_cpus: int, client_gpus: float) -> str:
-        """Start a run by `flwr run` and return its id.
-
-        Raises:
-            RunFailed: Flower refused it.
-        """
-        run_config = self.home / "run-config.toml"
-        run_config.write_text(f"overrides = {json.dumps(overrides)}\n", "utf-8")
-        answer = self._flwr(
-            "run", str(self.home / "app"), _CONNECTION, "--run-config", str(run_config),
-            "--federation-config", f"num-supernodes={supernodes} "
-            f"client-resources-num-cpus={client_cpus} client-resources-num-gpus={client_gpus}",
-            "--format", "json")
-        if not answer.get("run-id"):
-            raise RunFailed(f"`flwr run` refused the run: {answer}")
-        return str(answer["run-id"])
-
-    def status(self, run_id: str) -> str:
-        """Return Flower's status of a run, such as ``running`` or ``finished:failed``."""
-        runs = self._flwr("list", "--run-id", run_id, _CONNECTION, "--format", "json")["runs"]
-        return str(runs[0]["status"])  # type: ignore[index]
-
-    def log(self, run_id: str) -> str:
-        """Return everything that a run has logged."""
-        found = subprocess.run([_program("flwr"), "log", run_id, _CONNECTION, "--show"],
-                               env=environment(self.home), cwd=self.home, capture_output=True,
-                               text=True, timeout=60, check=False)
-        return found.stdout + found.stderr
-
-    def _flwr(self, *words: str) -> dict[str, object] | dict[str, list[dict[str, object]]]:
-        found = subprocess.run([_program("flwr"), *words], env=environment(self.home),
-                               cwd=self.home, capture_output=True, text=True, check=False)
-        start = found.stdout.find("{")
-        if start < 0:
-            raise RunFailed(f"`flwr {words[0]}` failed: {(found.stdout + found.stderr).strip()}")
-        return dict(json.loads(found.stdout[start:]))
-
 
 @contextmanager
-def superlink(home: Path) -> Iterator[SuperLink]:
+def superlink(home: Path) -> Iterator[Flwr]:
     """Start a SuperLink that keeps its files in `home`; end it and all it started afterwards.
 
     Raises:
@@ -105,13 +41,13 @@ def superlink(home: Path) -> Iterator[SuperLink]:
     # Its database stays in memory: a file would be SQLite with a write-ahead log, which does not
     # work on the network volumes that clusters keep runs on.
     process = subprocess.Popen(
-        [_program("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess",
+        [program("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess",
          "--host", "127.0.0.1", "--port", str(port), "--log-file", str(home / "superlink.log")],
         env=environment(home), cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         preexec_fn=_die_with_parent)
     try:
         _wait_until_healthy(process, port, home)
-        yield SuperLink(home, process)
+        yield Flwr(_CONNECTION, home, environment(home))
     finally:
         end_processes(process.pid)
 
@@ -126,7 +62,7 @@ def environment(home: Path) -> dict[str, str]:
             "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1", "FLWR_TELEMETRY_ENABLED": "0",
             "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0",
             "TOKENIZERS_PARALLELISM": "false", "FLWR_HOME": str(home),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PATH": search_path(),
             LAUNCHER_PID: str(os.getpid()), LAUNCHER_FOLDER: str(Path.cwd())}
 
 
@@ -153,12 +89,8 @@ def _signal(process: psutil.Process, number: int) -> None:
 
 
 def _prepare(home: Path) -> int:
-    """Write the app and Flower's configuration; return a free port."""
-    from importlib.metadata import version
-
-    app = home / "app"
-    app.mkdir(parents=True, exist_ok=True)
-    (app / "pyproject.toml").write_text(_APP.format(version=version("fedrlhf")), "utf-8")
+    """Write Flower's configuration; return a free port."""
+    home.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -181,14 +113,6 @@ def _wait_until_healthy(process: "subprocess.Popen[bytes]", port: int, home: Pat
             time.sleep(0.2)
     raise RunFailed(f"Flower's SuperLink did not answer within {_START_TIMEOUT:.0f} s; "
                     f"see {home / 'superlink.log'}")
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}"
-                                    f"{os.environ.get('PATH', '')}")
-    if found is None:
-        raise RunFailed(f"the program {name} is missing; install flwr[simulation]")
-    return found
 
 
 def _die_with_parent() -> None:

@@ -14,6 +14,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedrlhf.errors import RunFailed
+from fedrlhf.federation.flower_internals import NODE_UNAVAILABLE
 from fedrlhf.federation.messages import (
     ENVELOPE,
     REFERENCE,
@@ -175,6 +176,9 @@ def call_roll(inner: Grid, expected: Sequence[str], timeout: float) -> list[Clie
         for reply in _ask(inner, new, max(1.0, deadline - time.monotonic())):
             node = reply.metadata.src_node_id
             heard.add(node)
+            if reply.has_error() and reply.error.code == NODE_UNAVAILABLE:
+                heard.discard(node)  # killed a moment ago; it may come back
+                continue
             if reply.has_error():
                 failures[node] = reply.error.reason or ""
                 continue
@@ -212,8 +216,9 @@ def _roll_call_failure(missing: Sequence[str], failures: dict[int, str], heard: 
             f"(waited at most {timeout:g} s): {', '.join(missing[:5])}"
             f"{' …' if len(missing) > 5 else ''}")
     if failures:
-        text += f". A node answered with an error: {_last_line(next(iter(failures.values())))}"
-    return text
+        return f"{text}. A node answered with an error: {_last_line(next(iter(failures.values())))}"
+    return (f"{text}. Their SuperNodes are not running, not registered, or hold shards of other "
+            "client ids")
 
 
 def _last_line(reason: str) -> str:

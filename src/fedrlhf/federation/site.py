@@ -10,7 +10,7 @@ from typing import Any
 from flwr.app import Context, Message
 
 from fedrlhf.config import build, load, schema
-from fedrlhf.data.population import Shard, read_index, read_shard
+from fedrlhf.data.population import Shard, read_index, read_shard, shard_file
 from fedrlhf.errors import DataError, UserError
 from fedrlhf.federation.messages import ENVELOPE, check_source
 from fedrlhf.objectives.base import Objective
@@ -60,7 +60,7 @@ def shard_files(config: schema.Config, node_config: Mapping[str, Any]) -> dict[s
                         "configuration; start it with --node-config 'shard=\"/path/shard.jsonl\"'")
     folder = Path(config.run.dir).expanduser().absolute() / POPULATION
     first, step = int(node_config["partition-id"]), int(node_config["num-partitions"])
-    return {entry.client_id: folder / entry.file
+    return {entry.client_id: shard_file(folder, entry)
             for entry in read_index(folder).shards[first::step]}
 
 

@@ -41,7 +41,8 @@ def shards(artifacts: Artifacts) -> Section:
         pictures.append(plots.tastes(longer, first, planted_groups(artifacts)))
     return Section(
         "shards", "The shards", "A shard is what one client holds; it never leaves the client.",
-        _shard_facts(summary), _left_out(artifacts.population), pictures)
+        _shard_facts(summary), _left_out(artifacts.population) if "counts" in summary else [],
+        pictures)
 
 
 def _shares(clients: Sequence[Facts], name: str) -> dict[str, float]:

@@ -78,11 +78,17 @@ class Context:
         """Which clients there are."""
         return read_index(self.run.path / "partition")
 
+    @property
+    def deployed(self) -> bool:
+        """Whether each site holds its own shard and the server none."""
+        return self.config.runtime.engine == "deployment"
+
     @cached_property
     def clients(self) -> list[Client]:
         """All clients, after they answered the roll call."""
-        return call_roll(self.connection, [entry.client_id for entry in self.population.shards],
-                         self.rounds.reply_timeout)
+        expected = (self.config.runtime.clients if self.deployed
+                    else [entry.client_id for entry in self.population.shards])
+        return call_roll(self.connection, expected, self.rounds.reply_timeout)
 
     def client_grid(self, layout: str) -> ClientGrid:
         """Return a way to all clients for adapters of this layout."""

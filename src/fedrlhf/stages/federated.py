@@ -20,6 +20,7 @@ from fedrlhf.federation.rounds import Progress, RoundRecord, run_rounds
 from fedrlhf.files import write_json, write_text
 from fedrlhf.models.adapters import AdapterSlot
 from fedrlhf.stages.context import Context
+from fedrlhf.stages.roll_call import check_shards
 
 CHECKPOINT, ROUNDS, GROUPING, COSTS = (
     "checkpoint.safetensors", "rounds.jsonl", "grouping.json", "costs.json")
@@ -44,6 +45,8 @@ def train_adapters(context: Context, stage: str, slot: AdapterSlot, grid: Client
         RunFailed: Too many clients failed.
     """
     folder, settings = context.run.folder(stage), context.rounds
+    if context.deployed:
+        check_shards(context)
     _check(context, stage, grid)
     progress = _resume(context, folder, grid, start)
     _rewind(context, stage, progress.server_round)

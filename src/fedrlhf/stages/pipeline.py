@@ -18,9 +18,13 @@ from fedrlhf.tracking.run_directory import digest, file_digest, model_digest
 MARK = "stage.json"
 
 
-def stages() -> dict[str, Stage]:
-    """Return all stages by name, in order; imported late, because TRL takes seconds to import."""
-    from fedrlhf.stages import evaluate, label, partition, rlhf, select
+def stages(deployed: bool) -> dict[str, Stage]:
+    """Return all stages by name, in order; imported late, because TRL takes seconds to import.
+
+    Args:
+        deployed: Whether sites hold the shards, so that the server only asks who is there.
+    """
+    from fedrlhf.stages import evaluate, label, partition, rlhf, roll_call, select
 
     def align(context: Context) -> None:
         from fedrlhf.stages import align as module
@@ -31,7 +35,9 @@ def stages() -> dict[str, Stage]:
         module.run(context)
 
     return {stage.name: stage for stage in (
-        Stage("partition", partition.run, ("data", "partition", "run.seed")),
+        Stage("partition", roll_call.run, ("data", "runtime.clients", "run.seed"),
+              needs_clients=True) if deployed
+        else Stage("partition", partition.run, ("data", "partition", "run.seed")),
         Stage("sft", sft, ("tutor", "sft", "runtime.autocast", "run.seed")),
         Stage("select", select.run,
               ("selector", "objective", "strategy", "select", "faults", "runtime.autocast",
@@ -57,7 +63,7 @@ def run_stages(context: Context, names: list[str]) -> None:
         UserError: A stage is done with other settings, and `run.redo_changed` is not set; or it
             needs an earlier stage that is neither named nor done.
     """
-    every = stages()
+    every = stages(context.deployed)
     for name in (name for name in every if name in names):
         if name == "select":
             check_instructions(context, names)
@@ -70,7 +76,7 @@ def check(context: Context, names: list[str]) -> None:
     Raises:
         UserError: A stage was made with other settings, or a component refuses its arguments.
     """
-    every = stages()
+    every = stages(context.deployed)
     for name in (name for name in every if name in names):
         _refuse_changed(context, every[name], _inputs(context, every[name], every))
     _check_objective(context, names)
@@ -93,7 +99,7 @@ def _check_objective(context: Context, names: list[str]) -> None:
 
 def all_done(context: Context, names: list[str]) -> bool:
     """Say whether the named stages are done with these settings."""
-    every = stages()
+    every = stages(context.deployed)
     return all(_is_done(context, name, _inputs(context, every[name], every)["digest"])
                for name in names)
 
@@ -137,8 +143,8 @@ def _require_earlier(context: Context, stage: Stage, every: dict[str, Stage]) ->
         folder = context.run.path / name
         if (folder / MARK).exists():
             fits = _is_done(context, name, _inputs(context, every[name], every)["digest"])
-        else:  # a deployment brings its own partition; the tutor need not be aligned
-            fits = folder.exists() or name in stage.optional
+        else:
+            fits = name in stage.optional
         if not fits:
             raise UserError(f"{stage.name} needs {name}, which this run has not made with these "
                             f"settings; name it in run.stages as well (now "

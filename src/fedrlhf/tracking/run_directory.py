@@ -86,11 +86,22 @@ class RunDirectory:
                   error={"kind": kind, "message": error} if error else None,
                   hashes=self.hashes())
 
-    def interrupt(self, stop: KeyboardInterrupt) -> None:
-        """Write that a signal ended the attempt, quickly: without any hashes."""
-        name = "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C"
+    def interrupt(self, stop: BaseException | None = None) -> None:
+        """Write that this attempt was told to end, quickly: without any hashes.
+
+        Args:
+            stop: What the signal raised; None or anything else stands for `flwr stop`.
+        """
+        by = ("SIGTERM" if isinstance(stop, Terminated) else
+              "Ctrl-C" if isinstance(stop, KeyboardInterrupt) else "flwr stop")
         self.note(status="interrupted", ended=_now(),
-                  error={"kind": "signal", "message": f"interrupted by {name}"})
+                  error={"kind": "signal", "message": f"interrupted by {by}"})
+
+    def interrupt_own(self) -> None:
+        """Write that this process's attempt, if it is not over, was told to end by Flower."""
+        manifest = self.manifest()
+        if (manifest.get("status"), manifest.get("pid")) == ("running", os.getpid()):
+            self.interrupt()
 
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256 of what the run has made so far, by relative path."""
