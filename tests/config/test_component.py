@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fedrlhf.config import build, schema
+from fedrlhf.config import build, schema, sources
 from fedrlhf.errors import ConfigError
 
-COMPONENTS = [cls for _, cls in inspect.getmembers(schema, dataclasses.is_dataclass)
+COMPONENTS = [cls for module in (schema, sources)
+              for _, cls in inspect.getmembers(module, dataclasses.is_dataclass)
               if any(f.name == "_target_" for f in dataclasses.fields(cls))]
 
 

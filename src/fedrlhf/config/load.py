@@ -17,17 +17,17 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from fedrlhf.config import schema
+from fedrlhf.config import schema, sources
 from fedrlhf.config.validate import validate
 from fedrlhf.errors import ConfigError
 
 _COMPONENTS: dict[str, dict[str, type]] = {
-    "data": {"tutor": schema.TutorSource, "jsonl": schema.JsonlSource, "sites": schema.SitesSource,
-             "ukp_convarg": schema.UkpConvArgSource,
-             "tulu_human_eval": schema.TuluHumanEvalSource, "hh_rlhf": schema.HhRlhfSource,
-             "tldr_comparisons": schema.TldrComparisonsSource, "shp": schema.ShpSource,
-             "ultrafeedback": schema.UltraFeedbackSource, "prism": schema.PrismSource,
-             "chatbot_arena": schema.ChatbotArenaSource},
+    "data": {"tutor": sources.TutorSource, "jsonl": sources.JsonlSource,
+             "sites": sources.SitesSource, "ukp_convarg": sources.UkpConvArgSource,
+             "tulu_human_eval": sources.TuluHumanEvalSource, "hh_rlhf": sources.HhRlhfSource,
+             "tldr_comparisons": sources.TldrComparisonsSource, "shp": sources.ShpSource,
+             "ultrafeedback": sources.UltraFeedbackSource, "prism": sources.PrismSource,
+             "chatbot_arena": sources.ChatbotArenaSource},
     "objective": {"choice": schema.Choice, "reward": schema.Reward, "dpo": schema.LocalDpo,
                   "sft": schema.LocalSft},
     "strategy": {"fedbis": schema.FedBis, "fedbiscuit": schema.FedBiscuit, "ifca": schema.Ifca,

@@ -137,7 +137,7 @@ def _pair_tokens(config: schema.Config, population: Population | None) -> tuple[
 def _models(config: schema.Config, objective: Objective) -> dict[str, Skeleton]:
     head = SCORE if type(objective).__name__ == "Reward" else LANGUAGE
     found = {"tutor": skeleton(config.tutor.model, config.tutor.adapter, LANGUAGE)}
-    if objective.trains == "judge":
+    if objective.trains == "judge" and {"select", "label"} & set(config.run.stages):
         found["selector"] = skeleton(config.selector.model, config.selector.adapter, head)
     return found
 
@@ -222,8 +222,10 @@ def _client_flops(work: _Work, traffic: dict[str, Traffic]) -> float:
 
 
 def _server_part(work: _Work) -> Iterator[Part]:
-    """Describe label and align: what is written, judged and trained on, at most."""
+    """Describe sft, label and align: what is written, judged and trained on, at most."""
     config = work.config
+    if "sft" in config.run.stages:
+        yield _sft_part(work)
     if not {"label", "align"} & set(config.run.stages):
         return
     count = config.label.instructions
@@ -249,14 +251,32 @@ def _server_part(work: _Work) -> Iterator[Part]:
     yield Part("Stages label and align", tuple(lines))
 
 
+def _sft_part(work: _Work) -> Part:
+    settings = work.config.sft
+    lines = [Line("demonstrations", str(settings.path), f"split {settings.split}")]
+    if settings.max_steps is not None:
+        tokens = settings.max_steps * settings.batch_size * settings.max_length
+        lines += [Line("steps", f"{settings.max_steps:,}", f"{settings.batch_size} rows each"),
+                  Line("training", work.hours(training_flops(
+                      work.models["tutor"], tokens, _checkpointing(work, "tutor"))),
+                      f"rows of {settings.max_length} tokens, at {work.teraflops:g} TFLOP/s")]
+    return Part("Stage sft", tuple(lines))
+
+
 def _memory_part(work: _Work, lengths: str) -> Part:
     """Estimate the peak of each kind of work on one GPU."""
     config, tutor = work.config, work.models["tutor"]
-    trained = work.models[work.trained]
-    tokens = _forward_tokens(work)
-    lines = [Line(f"{work.stage}: training", _memory(training_bytes(
-        trained, tokens, work.objective.optimizer, _checkpointing(work, work.trained))),
-        f"{tokens:,} tokens in a forward pass")]
+    lines = []
+    if work.stage in config.run.stages:
+        tokens = _forward_tokens(work)
+        lines.append(Line(f"{work.stage}: training", _memory(training_bytes(
+            work.models[work.trained], tokens, work.objective.optimizer,
+            _checkpointing(work, work.trained))), f"{tokens:,} tokens in a forward pass"))
+    if "sft" in config.run.stages:
+        rows = config.sft.micro_batch_size
+        lines.append(Line("sft: training", _memory(training_bytes(
+            tutor, rows * config.sft.max_length, config.sft.optimizer,
+            _checkpointing(work, "tutor"))), f"{rows} rows of {config.sft.max_length} tokens"))
     if "label" in config.run.stages:
         sampling = config.label.sampling
         batch = sampling.batch_prompts * config.label.completions

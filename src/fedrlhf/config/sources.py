@@ -1,0 +1,130 @@
+"""The schema of the preference sources and their defaults; the rest is in `schema.py`."""
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+
+@dataclass
+class TutorSource:
+    """Simulated students of a data-science tutor, with known tastes (data/tutor)."""
+
+    _target_: str = "fedrlhf.data.tutor.source.TutorSource"
+    clients: int = 12
+    groups: int = 3
+    group_shares: list[float] = field(default_factory=list)  # empty: equal groups
+    pairs_per_client: int = 400
+    heterogeneity: float = 1.2  # size of the tastes that differ between groups
+    personal_noise: float = 0.1  # standard deviation of a student's own deviation
+    label_noise: float = 0.3  # temperature of the Bradley-Terry choice, in units of utility
+    seed: int = 0
+
+
+@dataclass
+class ServerPrompts:
+    """The prompts that the server owns, for the sources that have none of their own."""
+
+    instructions: str | None = None  # file, folder or hub name: prompts or demonstrations
+    instructions_revision: str | None = None  # on the hub
+    instructions_split: str = "train"
+    instructions_limit: int | None = None  # rows to read; null: all
+
+
+@dataclass
+class JsonlSource(ServerPrompts):
+    """Preferences in a JSON-lines file: TRL's columns or completion_a/completion_b/preference."""
+
+    _target_: str = "fedrlhf.data.jsonl.JsonlSource"
+    path: str = MISSING
+
+
+@dataclass
+class SitesSource:
+    """For a server whose sites hold the preferences: prompts for its own stages, or nothing."""
+
+    _target_: str = "fedrlhf.data.sites.SitesSource"
+    instructions: str | None = None  # JSON lines with a `prompt`
+
+
+@dataclass
+class UkpConvArgSource:
+    """Votes on which of two arguments convinces more (Habernal and Gurevych, 2016)."""
+
+    _target_: str = "fedrlhf.data.ukp_convarg.UkpConvArgSource"
+    path: str = MISSING
+
+
+@dataclass
+class TuluHumanEvalSource:
+    """Human comparisons of two models' completions (Wang et al., 2023)."""
+
+    _target_: str = "fedrlhf.data.tulu_human_eval.TuluHumanEvalSource"
+    path: str = MISSING
+
+
+@dataclass
+class PublishedSource(ServerPrompts):
+    """A data set on the hub, or a local copy of it."""
+
+    path: str = MISSING
+    revision: str | None = None  # on the hub: a commit fixes what is read
+    split: str = "train"
+    limit: int | None = None  # rows to read; null: all
+
+
+@dataclass
+class HhRlhfSource(PublishedSource):
+    """Helpful and harmless dialogues (Bai et al., 2022)."""
+
+    _target_: str = "fedrlhf.data.hh_rlhf.HhRlhfSource"
+    path: str = "Anthropic/hh-rlhf"
+
+
+@dataclass
+class TldrComparisonsSource(PublishedSource):
+    """Comparisons of two summaries of a forum post (Stiennon et al., 2020)."""
+
+    _target_: str = "fedrlhf.data.tldr_comparisons.TldrComparisonsSource"
+    path: str = "openai/summarize_from_feedback"
+    split: str = "train"  # train | validation | valid1 | valid2
+
+
+@dataclass
+class ShpSource(PublishedSource):
+    """Which of two comments forum readers prefer (Ethayarajh et al., 2022)."""
+
+    _target_: str = "fedrlhf.data.shp.ShpSource"
+    path: str = "stanfordnlp/SHP"
+    min_score_ratio: float | None = None  # leave out pairs whose scores are closer
+    max_per_post: int | None = None
+
+
+@dataclass
+class UltraFeedbackSource(PublishedSource):
+    """Completions rated on four aspects (Cui et al., 2024), weighed by simulated people."""
+
+    _target_: str = "fedrlhf.data.ultrafeedback.UltraFeedbackSource"
+    path: str = "openbmb/UltraFeedback"
+    clients: int = 12
+    groups: int = 4  # 1 to 4: one for each aspect
+    pairs_per_client: int = 200
+    focus: float = 0.9  # share of a group's weight on its own aspect; 0: all groups alike
+    concentration: float | None = 50.0  # of people around their group; null: exactly its weights
+    temperature: float = 0.5  # of the Bradley-Terry choice, in points of rating
+    seed: int = 0
+
+
+@dataclass
+class PrismSource(PublishedSource):
+    """People's ratings in their own conversations (Kirk et al., 2024)."""
+
+    _target_: str = "fedrlhf.data.prism.PrismSource"
+    path: str = "HannahRoseKirk/prism-alignment"
+
+
+@dataclass
+class ChatbotArenaSource(PublishedSource):
+    """People's votes on two unnamed models' answers (Zheng et al., 2023)."""
+
+    _target_: str = "fedrlhf.data.chatbot_arena.ChatbotArenaSource"
+    path: str = "lmsys/chatbot_arena_conversations"
