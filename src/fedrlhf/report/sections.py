@@ -41,8 +41,7 @@ def shards(artifacts: Artifacts) -> Section:
         pictures.append(plots.tastes(longer, first, planted_groups(artifacts)))
     return Section(
         "shards", "The shards", "A shard is what one client holds; it never leaves the client.",
-        _shard_facts(summary), _left_out(artifacts.population) if "counts" in summary else [],
-        pictures)
+        _shard_facts(summary), _left_out(artifacts.population), pictures)
 
 
 def _shares(clients: Sequence[Facts], name: str) -> dict[str, float]:
@@ -75,8 +74,9 @@ def _shard_facts(summary: Facts) -> list[Fact]:
 def _left_out(population: Facts) -> list[str]:
     """Say what the partition left out and why, in words."""
     counts = numbers(population.get("counts"))
-    if not counts:
-        return ["Nothing was left out."] if population else []
+    if not counts:  # what a deployment's sites left out stays with them
+        divided = any(entry.get("file") for entry in rows(population.get("shards")))
+        return ["Nothing was left out."] if divided else []
     found = []
     for name, count in sorted(counts.items()):
         noun, _, reason = name.partition("_")

@@ -15,6 +15,9 @@ def run(context: Context) -> None:
 
     No statistics of anybody's choices are asked for, so none are in the index.
     """
+    expected = context.config.runtime.clients
+    context.progress.message(f"roll call: waiting for {', '.join(expected)}, at most "
+                             f"{context.config.select.reply_timeout:g} s")
     entries = _entries(context.clients)
     summary: dict[str, Any] = summarise_sizes({e.client_id: e.sizes for e in entries})
     write_index(context.run.folder("partition"), Index(entries, {}, summary))
