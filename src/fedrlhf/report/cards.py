@@ -70,7 +70,8 @@ def policy_card(artifacts: Artifacts) -> str:
         folder="align/policy",
         summary="A LoRA adapter that aligns its base model by direct preference optimisation with "
                 f"pairs that {judge_phrase(artifacts)} labelled.",
-        training=before + [("labelled pairs", number(pairs) if pairs is not None else "unknown"),
+        training=[*before,
+                  ("labelled pairs", number(pairs) if pairs is not None else "unknown"),
                   ("DPO steps", number(steps) if steps is not None else "unknown"),
                   ("beta", plain(artifacts.setting("align.beta"), 20)),
                   ("learning rate", plain(artifacts.setting("align.learning_rate"), 20))],
@@ -83,6 +84,9 @@ def _card(artifacts: Artifacts, part: str, *, title: str, tags: list[str], folde
     from huggingface_hub import ModelCard, ModelCardData
 
     base = str(artifacts.setting(f"{part}.model.path") or EMBEDDED)
+    bits = artifacts.setting(f"{part}.model.quantization")
+    if bits not in (None, "none"):
+        training = [*training, ("base model during training", f"quantised, {plain(bits, 10)}")]
     data = ModelCardData(
         base_model=base if on_hub(base) else None, library_name="peft",
         pipeline_tag="text-generation" if part == "tutor" else "text-classification",
