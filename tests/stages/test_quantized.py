@@ -186,10 +186,9 @@ def test_a_run_on_four_bits(llama: Path, tmp_path: Path, fresh_bases: object) ->
         fedrlhf.run(["experiment=smoke", "strategy=fedbis", "select.rounds=2", f"run.dir={folder}",
                      "run.stages=[partition,select,label,align]", "runtime.engine=local",
                      f"selector.model.path={llama}", f"selector.model.quantization={kind}",
-                     f"tutor.model.quantization={kind}",
-                     "objective.optimizer=sgd", "objective.learning_rate=0.01",
-                     "label.sampling.max_new_tokens=8", "label.instructions=3", "label.completions=2",
-                     "align.max_steps=2"])
+                     f"tutor.model.quantization={kind}", "objective.optimizer=sgd",
+                     "objective.learning_rate=0.01", "label.sampling.max_new_tokens=8",
+                     "label.instructions=3", "label.completions=2", "align.max_steps=2"])
         trained = load_file(folder / "select" / "selector_0" / "adapter_model.safetensors")
         ways[kind] = np.concatenate([trained[name].ravel() for name in sorted(trained)
                                      if "lora_B" in name])  # B begins at 0
