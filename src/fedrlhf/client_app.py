@@ -27,7 +27,6 @@ from fedrlhf.federation.messages import (
     to_arrays,
 )
 from fedrlhf.federation.site import Site, open_site, own_shard, shard_files
-from fedrlhf.objectives.base import LocalTask
 from fedrlhf.seeding import seed_for
 
 app = ClientApp()
@@ -50,6 +49,8 @@ def roll_call(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train the adapter in the message on the client's shard; of several, the best fitting one."""
+    from fedrlhf.objectives.base import LocalTask
+
     site = _open(message, context)
     adapters = from_arrays(message.content.array_records[ARRAYS])
     request: Mapping[str, Any] = message.content.config_records[CONFIG]

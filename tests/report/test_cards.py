@@ -45,6 +45,17 @@ def test_a_tutors_card(tmp_path: Path) -> None:
     assert 'from_pretrained(place, revision="v2")' in card
 
 
+def test_a_base_that_runs_code_or_is_quantised_is_named(tmp_path: Path) -> None:
+    """Whoever loads the adapter learns that the base executes its own Python, and of 4 bits."""
+    config = settings(tutor__model={"path": "some-lab/base-1b", "trust_remote_code": True,
+                                    "quantization": "nf4"})
+    cards = [path.read_text("utf-8") for path in write_cards(
+        make_run(tmp_path / "run", config=config))]
+    assert "trust_remote_code" in cards[-1] and "trust_remote_code" not in cards[0]
+    assert "| base model during training | quantised, nf4 |" in cards[-1]
+    assert "quantised" not in cards[0]
+
+
 def test_cards_hold_nothing_that_clients_wrote(tmp_path: Path) -> None:
     """No client id, no prompt, no answer, no place on this machine."""
     run = make_run(tmp_path / "run")

@@ -60,7 +60,7 @@ class Model:
     revision: str | None = None
     dtype: str = "float32"  # float32 | bfloat16 | float16; nf4 multiplies in it too
     quantization: str = "none"  # none | int8 | nf4 (bitsandbytes)
-    # auto: flash_attention_2 where package, GPU and dtype allow it, else the model's own choice of
+    # auto: flash_attention_2 where package, GPU and dtype allow it, else what the model offers
     attention: str = "auto"  # auto | sdpa | eager | flash_attention_2
     gradient_checkpointing: bool = False  # training computes activations again: less memory, slower
     trust_remote_code: bool = False  # runs Python code that comes with the model

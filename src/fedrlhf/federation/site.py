@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flwr.app import Context, Message
 
@@ -13,7 +13,9 @@ from fedrlhf.config import build, load, schema
 from fedrlhf.data.population import Shard, read_index, read_shard, shard_file
 from fedrlhf.errors import DataError, UserError
 from fedrlhf.federation.messages import ENVELOPE, check_source
-from fedrlhf.objectives.base import Objective
+
+if TYPE_CHECKING:
+    from fedrlhf.objectives.base import Objective
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ class Site:
 
     config: schema.Config
     shard: Shard
-    objective: Objective
+    objective: "Objective"
 
 
 def open_site(message: Message, context: Context) -> Site:

@@ -37,11 +37,6 @@ def all_cores() -> int:
     return len(psutil.Process().cpu_affinity()) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def training_processes(configured: int | None) -> int:
-    """Return how many processes train the tutor: as configured, or one for each visible GPU."""
-    return configured or max(1, torch.cuda.device_count())
-
-
 def quiet_libraries() -> None:
     """Keep libraries from printing progress bars and advice into the console."""
     for name, value in (("TOKENIZERS_PARALLELISM", "false"), ("HF_HUB_DISABLE_TELEMETRY", "1"),

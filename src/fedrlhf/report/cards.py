@@ -111,7 +111,8 @@ def policy_card(artifacts: Artifacts, place: str = "align/policy", merged: bool 
         summary=f"{'A language model aligned' if merged else 'A LoRA adapter that aligns its base'}"
                 f"{'' if merged else ' model'} by direct preference optimisation with pairs that "
                 f"{judge_phrase(artifacts)} labelled.",
-        training=before + [("labelled pairs", number(pairs) if pairs is not None else "unknown"),
+        training=[*before,
+                  ("labelled pairs", number(pairs) if pairs is not None else "unknown"),
                   ("DPO steps", number(steps) if steps is not None else "unknown"),
                   ("beta", plain(artifacts.setting("align.beta"), 20)),
                   ("learning rate", plain(artifacts.setting("align.learning_rate"), 20))],
@@ -173,6 +174,9 @@ def _card(artifacts: Artifacts, part: str, content: _Content) -> str:
     base = str(artifacts.setting(f"{part}.model.path") or EMBEDDED)
     task = "text-generation" if part == "tutor" else "text-classification"
     evaluated = _evaluated(artifacts, task, content.measured)
+    bits = artifacts.setting(f"{part}.model.quantization")
+    quantised = [] if bits in (None, "none") else [
+        ("base model during training", f"quantised, {plain(bits, 10)}")]
     data = ModelCardData(
         base_model=base if on_hub(base) else None, license=_license(base),
         library_name="transformers" if content.merged else "peft", pipeline_tag=task,
@@ -187,7 +191,7 @@ def _card(artifacts: Artifacts, part: str, content: _Content) -> str:
         revision=plain(artifacts.setting(f"{part}.model.revision") or "main", 40),
         dtype=plain(artifacts.setting(f"{part}.model.dtype") or "float32", 20),
         federation=_federation(artifacts), data_facts=_data(artifacts),
-        training=content.training, results=content.results,
+        training=content.training + quantised, results=content.results,
         scores=part == "selector" and _scores(artifacts), federated="rlhf" in content.tags,
         layout=plain(artifacts.setting("selector.template"), 30),
         letters=[json.dumps(letter) for letter in _list(artifacts.setting("selector.letters"))])

@@ -22,10 +22,10 @@ import torch
 
 from fedrlhf.config import schema
 from fedrlhf.config.validate import pass_size
-from fedrlhf.errors import ConfigError, RunFailed, UserError
+from fedrlhf.errors import RunFailed, UserError
 from fedrlhf.models.load import release_bases
-from fedrlhf.models.runtime import training_processes
 from fedrlhf.stages.context import Context
+from fedrlhf.stages.processes import check_processes, training_processes
 from fedrlhf.stages.training import (
     ROWS,
     TRAINER,
@@ -48,14 +48,14 @@ def train_tutor(context: Context, job: Job, rows: Sequence[Mapping[str, Any]]) -
     """Train on the rows from the last checkpoint on; what the trainer kept for itself is removed.
 
     Raises:
-        ConfigError: The processes cannot share a batch evenly.
+        ConfigError: The processes cannot do it (`check_processes`).
         RunFailed: The training failed.
     """
     runtime = context.config.runtime
-    processes = training_processes(runtime.trainer_processes)
+    check_processes(context.config, job.stage)
+    processes = training_processes(runtime)
     job = replace(job, processes=processes, fsdp=runtime.fsdp,
                   pass_size=pass_size(context.config, job.stage, processes))
-    _check(job, runtime)
     folder = Path(job.folder) / TRAINER
     folder.mkdir(parents=True, exist_ok=True)
     remove_broken_checkpoints(folder)
@@ -84,7 +84,8 @@ def launcher(job: Job, runtime: schema.Runtime) -> list[str]:
             return []
         return ["-m", "torch.distributed.run", "--standalone",
                 f"--nproc_per_node={job.processes}"]
-    if job.processes == 1 and torch.cuda.device_count() == 1 and not job.fsdp:
+    plain = not (job.fsdp or runtime.accelerate_config)
+    if job.processes == 1 and torch.cuda.device_count() == 1 and plain:
         return []
     words = ["-m", "accelerate.commands.launch", f"--num_processes={job.processes}",
              "--main_process_port=0"]
@@ -107,18 +108,6 @@ def without_launcher() -> Iterator[None]:
         yield
     finally:
         os.environ.update(hidden)
-
-
-def _check(job: Job, runtime: schema.Runtime) -> None:
-    if job.fsdp and job.tutor.model.quantization != "none":
-        raise ConfigError("runtime.fsdp=true shards full weights: set "
-                          f"tutor.model.quantization=none, got {job.tutor.model.quantization}")
-    if job.fsdp and not torch.cuda.is_available():
-        raise ConfigError("runtime.fsdp=true needs GPUs, and torch sees none")
-    path = runtime.accelerate_config
-    if path and not Path(path).expanduser().is_file():
-        raise ConfigError(f"runtime.accelerate_config={path} is no file; make one with "
-                          "`accelerate config`")
 
 
 class _Reporter:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from fedrlhf.config import as_dict, differences
-from fedrlhf.config.validate import pass_size
 from fedrlhf.errors import ConfigError, UserError
 from fedrlhf.files import read_json, write_json
-from fedrlhf.models.runtime import all_cores, prepare_process, training_processes
+from fedrlhf.models.runtime import all_cores, prepare_process
 from fedrlhf.selectors.templates import template
 from fedrlhf.stages.context import Context, Stage
+from fedrlhf.stages.processes import check_processes
 from fedrlhf.tracking.run_directory import digest, file_digest, model_digest
 
 MARK = "stage.json"
@@ -82,8 +82,7 @@ def check(context: Context, names: list[str]) -> None:
     _check_objective(context, names)
     template(context.config.selector.template)
     for name in {"sft", "align"} & set(names):
-        pass_size(context.config, name, training_processes(
-            context.config.runtime.trainer_processes))
+        check_processes(context.config, name)
     assert context.strategy is not None  # built by looking at it
 
 
