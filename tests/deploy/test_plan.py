@@ -17,6 +17,7 @@ def lines(*overrides: str) -> dict[str, tuple[str, str]]:
             for part in plan(load(list(overrides))) for line in part.lines}
 
 
+@pytest.mark.slow
 def test_bytes_are_those_that_the_run_sent(small_run: Path) -> None:
     """The rehearsal sends what the run sends, to the byte: training, ranking, agreement."""
     results = read_json(small_run / "results.json")
@@ -25,6 +26,7 @@ def test_bytes_are_those_that_the_run_sent(small_run: Path) -> None:
     assert found["Stage select: bytes from clients"][0] == f"{results['bytes.up']:,.0f}"
 
 
+@pytest.mark.slow
 def test_shards_are_those_of_the_run(small_run: Path) -> None:
     """Clients and pairs are those of the partition that the run made."""
     index = read_json(small_run / "partition" / "population.json")
