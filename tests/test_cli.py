@@ -68,15 +68,3 @@ def test_report_of_one_and_of_two(small_run: Path, tmp_path: Path,
     both = tmp_path / "both.html"
     assert main(["report", str(small_run), str(small_run), "--out", str(both)]) == 0
     assert both.exists()
-
-
-@pytest.mark.slow
-def test_wandb_offline(tmp_path: Path) -> None:
-    """An offline run leaves a folder that `wandb sync` would take, and no line on the console."""
-    from small_runs import finish, small, start
-
-    code, text = finish(start(small(tmp_path / "run", "tracker.wandb=offline",
-                                    "run.stages=[partition,select]")))
-    assert code == 0, text
-    assert list((tmp_path / "run").rglob("*.wandb"))
-    assert "wandb:" not in text

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from wandb_file import read_records
 
-import fedrlhf
 from fedrlhf.config import as_dict, load
 from fedrlhf.tracking.metrics import Metrics, read_metrics
 from fedrlhf.tracking.wandb_tracker import WandbTracker, run_id
@@ -142,16 +141,20 @@ def test_ids(tmp_path: Path) -> None:
 def test_a_run_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All numbers, the configuration, and nothing else: no text of a client, no key, no host.
 
-    The rows are those of metrics.jsonl over all stages, the configuration is config.yaml's.
+    The rows are those of metrics.jsonl over all stages, the configuration is config.yaml's, and
+    the console shows no line of the library.
     """
-    from small_runs import small
+    from small_runs import finish, small, start
 
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("HF_TOKEN", f"hf_{KEY}")
     words = small(tmp_path / "run", "tracker.wandb=offline", "data.clients=3",
                   "select.rounds=3", "align.max_steps=2", "label.instructions=2",
                   "evaluate.prompts=2")
-    run = fedrlhf.run(words).path
+    code, text = finish(start(words))
+    assert code == 0, text
+    assert "wandb:" not in text
+    run = tmp_path / "run"
     rows = history(offline_file(run))
     assert rows == expected(run)
     assert len(rows) > 5

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from itertools import groupby
@@ -29,6 +30,8 @@ class WandbTracker:
     """
 
     def __init__(self, settings: schema.Tracker, folder: Path, config: dict[str, Any]) -> None:
+        # TRL asks an offline run for its address at each checkpoint, and wandb warns each time.
+        os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
         name, own = config["run"]["name"], run_id(folder, config)
