@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-EXAMPLES = {"data=csv_pairs", "data=prefs", "objective=hinge", "strategy=mine",
-            "strategy=part_way"}  # names that a page gives to what a reader adds
+EXAMPLES = {"experiment=a", "experiment=b", "data=csv_pairs", "data=prefs", "objective=hinge",
+            "strategy=mine", "strategy=part_way"}  # names that a page gives to what a reader adds
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
