@@ -10,7 +10,7 @@ from fedrlhf.report.artifacts import Artifacts, facts, finite, numbers, rows
 from fedrlhf.report.render import render
 from fedrlhf.report.rounds import strategy_name
 from fedrlhf.report.table import ROWS, show
-from fedrlhf.report.verdict import verdict
+from fedrlhf.report.verdict import scores, verdict
 from fedrlhf.report.words import number, percent, plain, size
 
 if TYPE_CHECKING:
@@ -109,11 +109,6 @@ def result_facts(results: Mapping[str, float], names: tuple[str, ...]) -> list[t
     """Return the results whose names begin so, as the table of results shows them."""
     return [(row.label, text) for row in ROWS
             if row.name.startswith(names) and (text := show(row, results))]
-
-
-def scores(artifacts: Artifacts) -> bool:
-    """Say whether the judges are scalar reward models."""
-    return str(artifacts.setting("objective._target_")).endswith(".Reward")
 
 
 def _evaluated(artifacts: Artifacts, task: str, measured: Mapping[str, str]) -> list["EvalResult"]:

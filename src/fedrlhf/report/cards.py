@@ -12,12 +12,11 @@ from fedrlhf.report.card import (
     marked,
     result_facts,
     run_name,
-    scores,
     write_card,
 )
 from fedrlhf.report.policy_cards import policy_card
 from fedrlhf.report.render import render
-from fedrlhf.report.verdict import judge_phrase, selector_count
+from fedrlhf.report.verdict import judge_phrase, scores, selector_count
 from fedrlhf.report.words import fixed, number
 from fedrlhf.tracking.run_directory import RunDirectory
 

@@ -35,6 +35,11 @@ def selector_count(artifacts: Artifacts) -> int:
     return max(len(named), len(set(artifacts.grouping.values())), 1)
 
 
+def scores(artifacts: Artifacts) -> bool:
+    """Say whether the judges are scalar reward models."""
+    return str(artifacts.setting("objective._target_")).endswith(".Reward")
+
+
 def judge_phrase(artifacts: Artifacts) -> str:
     """Name who judges: the tutor itself, the vote, the one selector, or everybody's own."""
     if artifacts.federated == "rlhf":
