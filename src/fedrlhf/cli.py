@@ -25,8 +25,10 @@ examples:
   fedrlhf run -m strategy=fedbis,fedbiscuit       one run for each, then a comparison
   fedrlhf replicate strategy=fedbis --seeds 5     the same run with five seeds: means, intervals
   fedrlhf config strategy=fedbis                  every key and its value
+  fedrlhf plan experiment=tldr_fedbis             what it would send, and the GPU it needs
   fedrlhf submit cluster=runai experiment=smoke   print the run as a job of a Run:ai cluster
   fedrlhf shard data=jsonl data.path=mine.jsonl --client-id ann --out ann.shard.jsonl
+  fedrlhf doctor                                  what this machine has and what is missing
   fedrlhf report runs/a runs/b                    compare two runs
   fedrlhf export runs/a --to out --merged         adapters, model and pairs with their cards
 

@@ -91,6 +91,7 @@ def test_objective_builds() -> None:
 @pytest.mark.parametrize(("override", "named"), [
     ("select.nope=3", ["select.nope", "nope=3"]),
     ("select.round=3", ["'select.round'", "Did you mean select.rounds?"]),
+    ("stratgy=fedbis", ["'stratgy'", "Did you mean strategy?"]),
     ("local_steps=3", ["'local_steps'", "Did you mean objective.local_steps?"]),
     ("+select.nope=3", ["'select.nope'"]),
     ("+nope.deep=3", ["'nope'"]),

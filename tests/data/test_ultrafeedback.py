@@ -137,7 +137,7 @@ def test_weights_of_groups_and_people() -> None:
 
 @pytest.mark.parametrize(("change", "words"), [
     ({"groups": 5}, "data.groups must be between 1 and 4, got 5"),
-    ({"clients": 3}, "data.clients must be between 4 and inf, got 3"),
+    ({"clients": 3}, r"data.clients must be at least 4 \(data.groups\), got 3"),
     ({"focus": 1.5}, "data.focus must be between 0 and 1, got 1.5"),
     ({"concentration": 0}, "data.concentration must be greater than 0, got 0"),
     ({"temperature": 0}, "data.temperature must be greater than 0, got 0"),

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from made_runs import CLIENTS, EVIL, make_run, settings
+from made_runs import CLIENTS, EVIL, make_run, put, settings
 
-from fedrlhf.report.cards import on_hub, write_cards
+from fedrlhf.report.card import on_hub
+from fedrlhf.report.cards import write_cards
 
 
 def test_cards_beside_every_adapter(tmp_path: Path) -> None:
@@ -43,6 +44,46 @@ def test_a_tutors_card(tmp_path: Path) -> None:
     assert "| gain in true utility | +0.620  [+0.410, +0.830] |" in card
     assert 'place = "some-lab/base-1b"' in card
     assert 'from_pretrained(place, revision="v2")' in card
+
+
+@pytest.mark.parametrize(("objective", "told"), [
+    ("dpo.Dpo", "by direct preference optimisation of their own preferences"),
+    ("sft.Sft", "by supervised fine-tuning on the answers that they preferred"),
+    ("mine.Mine", "on their own preferences")])
+def test_a_federated_tutors_card(objective: str, told: str, tmp_path: Path) -> None:
+    """The stage rlhf made the policy: what its clients did, and no word of selectors or DPO's."""
+    config = settings(objective={"_target_": f"fedrlhf.objectives.{objective}", "beta": 0.25})
+    run = make_run(tmp_path / "run", "partition", config=config)
+    put(run.path / "rlhf" / "stage.json", {"status": "done"})
+    put(run.path / "sft" / "stage.json", {"status": "done"})
+    put(run.path / "sft" / "summary.json", {"demonstrations": 50, "steps": 7})
+    path, = write_cards(run)
+    card = path.read_text("utf-8")
+    assert path == run.path / "rlhf/policy/README.md"
+    assert f"A LoRA adapter that clients trained, round by round, {told}." in card
+    assert "| supervised fine-tuning before | demonstrations: 50, steps: 7 |" in card
+    assert "| beta | 0.25 |" in card
+    assert "optimised for what its clients preferred" in card and "selector" not in card
+
+
+def test_a_fine_tuned_tutors_card(tmp_path: Path) -> None:
+    """After sft alone no client took part, and the card does not say that one did."""
+    run = make_run(tmp_path / "run", "partition", config=settings(
+        sft={"learning_rate": 0.0002}), results={})
+    put(run.path / "sft" / "stage.json", {"status": "done"})
+    put(run.path / "sft" / "summary.json", {"demonstrations": 50, "steps": 7})
+    put(run.path / "results.json", {"policy.utility_gain": 0.5, "policy.utility_gain_low": 0.2,
+                                    "policy.utility_gain_high": 0.8})
+    path, = write_cards(run)
+    card = path.read_text("utf-8")
+    assert path == run.path / "sft/policy/README.md"
+    assert yaml.safe_load(card.split("---")[1])["tags"] == ["fedrlhf", "lora", "sft", "trl"]
+    assert "| supervised fine-tuning | demonstrations: 50, steps: 7 |" in card
+    assert "| learning rate | 0.0002 |" in card
+    assert "After supervised fine-tuning the tutor's true utility rose by +0.50" in card
+    assert "No client took part." in card
+    for untrue in ("Flower", "DPO", "What left the clients", "preference pairs", "selector"):
+        assert untrue not in card
 
 
 def test_a_base_that_runs_code_or_is_quantised_is_named(tmp_path: Path) -> None:

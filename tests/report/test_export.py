@@ -9,15 +9,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
-from made_runs import make_run, settings
+from made_runs import make_run, put, settings
 from small_runs import small
 
 from fedrlhf.cli import main
 from fedrlhf.deploy.hub import Upload, check_push, listing, push
 from fedrlhf.errors import UserError
 from fedrlhf.report.artifacts import read_artifacts
-from fedrlhf.report.cards import pairs_card, policy_card, selector_card
+from fedrlhf.report.cards import pairs_card, selector_card
 from fedrlhf.report.export import export_run
+from fedrlhf.report.policy_cards import policy_card
 from fedrlhf.tracking.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -189,6 +190,40 @@ def test_which_folder(exported: Path, small_run: Path, tmp_path: Path,
     assert main([*words, str(tmp_path / "x"), "--public"]) == 2
 
 
+@pytest.mark.parametrize("stage", ["sft", "rlhf"])
+def test_a_policy_that_was_not_made_by_align(stage: str, tiny_llama: Path, tmp_path: Path) -> None:
+    """The adapter of the last stage that trained the tutor, to its bits, and merged: W + 2 BA."""
+    from safetensors.torch import load_file
+
+    from fedrlhf.config.schema import Adapter, Model
+    from fedrlhf.models.adapters import AdapterSlot
+    from fedrlhf.models.load import load_base
+
+    run = make_run(tmp_path / "run", "partition", config=settings(
+        tutor__model={"path": str(tiny_llama), "dtype": "float32"}))
+    slot = AdapterSlot(load_base(Model(path=str(tiny_llama))), Adapter(), seed=0)
+    for number, made in enumerate(("sft", stage)):  # the tutor starts rlhf as sft left it
+        put(run.path / made / "stage.json", {"status": "done"})
+        slot.save(np.random.default_rng(number).normal(0, 0.1, slot.layout.size).astype(np.float32),
+                  run.path / made / "policy")
+    target = tmp_path / "out"
+    assert [part.name for part in export_run(run, target, merged=True)] == ["policy", "merged"]
+    adapter = "adapter_model.safetensors"
+    assert (target / "policy" / adapter).read_bytes() == (
+        run.path / stage / "policy" / adapter).read_bytes()
+    merged, before, added = (load_file(path) for path in (
+        target / "merged" / "model.safetensors", tiny_llama / "model.safetensors",
+        target / "policy" / adapter))
+    name = "model.layers.0.self_attn.q_proj"
+    a, b = (added[f"base_model.model.{name}.lora_{letter}.weight"] for letter in "AB")
+    np.testing.assert_allclose(merged[f"{name}.weight"].numpy(),
+                               (before[f"{name}.weight"] + 2.0 * b @ a).numpy(), atol=1e-6)
+    title = {"sft": "fine-tuned", "rlhf": "federated"}[stage]
+    for part in ("policy", "merged"):
+        assert f"# made: {title} tutor\n" in (target / part / "README.md").read_text("utf-8")
+        assert str(tmp_path) not in (target / part / "README.md").read_text("utf-8")
+
+
 def test_parts_follow_the_stages(tmp_path: Path) -> None:
     """A run without any adapter has nothing; one that was never aligned cannot be merged.
 
@@ -196,7 +231,7 @@ def test_parts_follow_the_stages(tmp_path: Path) -> None:
     """
     with pytest.raises(UserError, match="nothing to export"):
         export_run(make_run(tmp_path / "a", "partition"), tmp_path / "x")
-    with pytest.raises(UserError, match="no aligned tutor"):
+    with pytest.raises(UserError, match="no trained tutor"):
         export_run(make_run(tmp_path / "b", "partition"), tmp_path / "x", merged=True)
     alone = make_run(tmp_path / "c", "select", config=settings(
         strategy___target_="fedrlhf.federation.strategies.LocalOnly"))

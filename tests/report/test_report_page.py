@@ -272,3 +272,11 @@ def test_many_clients_and_rounds_stay_small(tmp_path: Path) -> None:
     page = Page(write_report(run))
     assert len(page.source.encode()) < 600_000
     assert "One client in 2 is drawn." in page.text
+
+
+def test_reward_models_score_and_have_no_order(tmp_path: Path) -> None:
+    """A scalar reward model sees one completion at a time: no pair, no order, no place's bias."""
+    page = Page(write_report(make_run(tmp_path / "run", config=settings(
+        objective={"_target_": "fedrlhf.objectives.reward.Reward"}))))
+    assert "the selectors score each of them." in page.text
+    assert "both orders" not in page.text and "position bias" not in page.text

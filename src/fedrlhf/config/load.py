@@ -162,7 +162,8 @@ def _unknown_key(key: str, overrides: list[str]) -> str:
     rest = [word for word in overrides if word not in given]
     known = _keys(OmegaConf.to_container(_compose(rest))) if given else []
     leaf = key.rpartition(".")[2]
-    alike = (get_close_matches(key, known, 3, 0.75)
+    groups = [folder.name for folder in config_folder().iterdir() if folder.is_dir()]
+    alike = (get_close_matches(key, [*known, *groups], 3, 0.75)
              or [name for name in known if name.endswith(f".{leaf}")])
     hint = f" Did you mean {' or '.join(alike)}?" if alike else ""
     return (f"there is no key {key!r} (in {given[0] if given else shlex.join(overrides)!r}).{hint} "

@@ -11,6 +11,7 @@ from omegaconf import MISSING
 
 STAGES = ("partition", "sft", "select", "label", "align", "rlhf", "evaluate")
 FEDERATED = ("select", "rlhf")  # the stages in which clients train
+TRAINS_POLICY = ("sft", "align", "rlhf")  # each leaves the tutor's adapter in <stage>/policy
 MAIN_JOB = ("partition", "select", "label", "align", "evaluate")
 
 

@@ -66,7 +66,9 @@ def _rows(path: str, options: dict[str, Any]) -> Iterator[Row]:
         place = "cannot be read" if local.exists() else (
             f"is neither here (from {Path.cwd()}) nor can it be loaded from the hub")
         asked = ", ".join(f"{_WORDS[key]} {value}" for key, value in options.items() if value)
-        raise DataError(f"{path} {place} ({asked}): {' '.join(str(error).split())}") from error
+        hint = ". Set path to one data file of the folder" if local.is_dir() else ""
+        raise DataError(f"{path} {place} ({asked}): {' '.join(str(error).split())}{hint}"
+                        ) from error
 
 
 def _builder(file: Path) -> str:

@@ -215,7 +215,9 @@ def make_people(clients: int, groups: int, focus: float, concentration: float | 
     for key, value, low, high in (("groups", groups, 1, len(ASPECTS)),
                                   ("clients", clients, groups, math.inf), ("focus", focus, 0, 1)):
         if not low <= value <= high:
-            raise ConfigError(f"data.{key} must be between {low} and {high:g}, got {value}")
+            allowed = f"at least {low} (data.groups)" if high == math.inf else (
+                f"between {low} and {high}")
+            raise ConfigError(f"data.{key} must be {allowed}, got {value}")
     if concentration is not None and concentration <= 0:
         raise ConfigError(f"data.concentration must be greater than 0, got {concentration}")
     people = []

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from fedrlhf.config.schema import FEDERATED, STAGES
+from fedrlhf.config.schema import FEDERATED, STAGES, TRAINS_POLICY
 from fedrlhf.errors import UserError
 from fedrlhf.files import read_json
 from fedrlhf.tracking.metrics import read_metrics
@@ -76,6 +76,11 @@ class Artifacts:
     def done(self, stage: str) -> bool:
         """Say whether a stage is finished."""
         return facts(self.stages.get(stage)).get("status") == "done"
+
+    @property
+    def policy_stage(self) -> str | None:
+        """The last finished stage that trained the tutor itself, None where there is none."""
+        return next((stage for stage in reversed(TRAINS_POLICY) if self.done(stage)), None)
 
     @property
     def federated(self) -> str:

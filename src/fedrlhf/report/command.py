@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedrlhf.config.schema import MAIN_JOB
+from fedrlhf.config.schema import MAIN_JOB, STAGES
 from fedrlhf.report.artifacts import Artifacts
 from fedrlhf.report.words import listed
 
@@ -77,8 +77,10 @@ def _wanted(artifacts: Artifacts) -> list[str]:
 
 
 def _job(artifacts: Artifacts) -> tuple[str, ...]:
-    """Return the stages of a whole job of this kind."""
-    return ("partition", "rlhf", "evaluate") if artifacts.federated == "rlhf" else MAIN_JOB
+    """Return the stages of a whole job of this kind, with sft where the run has it."""
+    whole = ("partition", "rlhf", "evaluate") if artifacts.federated == "rlhf" else MAIN_JOB
+    tuned = "sft" in _wanted(artifacts)
+    return tuple(stage for stage in STAGES if stage in whole or stage == "sft" and tuned)
 
 
 def _key(word: str) -> str:

@@ -21,6 +21,7 @@ COMPARISON = "comparison.html"
 _MEASURES = (  # result, quantity, value that stands for no difference, is it a share
     ("selector.agreement", "agreement of the vote", 0.5, True),
     ("selector.agreement_own", "agreement of the client's own selector", 0.5, True),
+    ("policy.agreement", "agreement of the tutor's own preference", 0.5, True),
     ("policy.utility_gain", "gain in true utility", 0.0, False),
     ("policy.win_rate", "win rate against the start (true)", 0.5, True))
 
@@ -82,6 +83,8 @@ def _verdict(runs: Sequence[Artifacts], names: Sequence[str]) -> str:
         return ranking
     clauses = [clause for clause in (
         _ahead(runs, names, "selector.agreement", "agrees most with held-out preferences"),
+        _ahead(runs, names, "policy.agreement",
+               "has the tutor that agrees most with held-out preferences"),
         _ahead(runs, names, "policy.utility_gain", "gains most true utility")) if clause]
     if not clauses:
         return "None of these runs has results that can be compared yet."
@@ -93,12 +96,17 @@ def _ranking(runs: Sequence[Artifacts]) -> str:
     every = families(runs)
     if len(every) < 2 or any(len(family.members) < 2 for family in every):
         return ""
-    means = {family.label: [runs[place].results["selector.agreement"] for place in family.members
-                            if "selector.agreement" in runs[place].results] for family in every}
+    means = {family.label: [known for place in family.members
+                            if (known := _agreement(runs[place])) is not None] for family in every}
     ordered = sorted((item for item in means.items() if item[1]),
                      key=lambda item: -sum(item[1]) / len(item[1]))
     return "Mean agreement over seeds: " + listed([
         f"{label} {percent(sum(values) / len(values))}" for label, values in ordered]) + "."
+
+
+def _agreement(run: Artifacts) -> float | None:
+    """Return the agreement of what the clients trained: the selectors' vote, or the tutor."""
+    return run.results.get("selector.agreement", run.results.get("policy.agreement"))
 
 
 def _ahead(runs: Sequence[Artifacts], names: Sequence[str], name: str, verb: str) -> str:
@@ -106,7 +114,7 @@ def _ahead(runs: Sequence[Artifacts], names: Sequence[str], name: str, verb: str
     if len(found) < 2:
         return ""
     best = max(found, key=lambda place: found[place])
-    form = percent if name == "selector.agreement" else signed
+    form = percent if name.endswith(".agreement") else signed
     near = [names[place] for place in found if place != best
             and _overlap(runs[place].results, runs[best].results, name)]
     text = (f"{plain(names[best], 40)} {verb}: {form(found[best])}"
@@ -150,7 +158,7 @@ def _results(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:
 
 def _caution(runs: Sequence[Artifacts]) -> list[str]:
     """Say where the held-out pairs that were judged are not the same ones."""
-    runs = [run for run in runs if "selector.agreement" in run.results]
+    runs = [run for run in runs if _agreement(run) is not None]
     keys = {key.partition(".")[0] for key in differing([run.config for run in runs])}
     seeds = {str(run.setting("run.seed")) for run in runs}
     if keys & {"data", "partition"} or len(seeds) > 1:

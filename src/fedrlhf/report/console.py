@@ -16,7 +16,17 @@ from fedrlhf.tracking.run_directory import REPORT, RunDirectory
 _OVER_SEEDS = {"selector.agreement": "vote", "selector.agreement_own": "own selector",
                "selector.agreement_oracle": "oracle",
                "selector.agreement_length_rule": "length rule",
-               "grouping.ari": "Rand index", "policy.utility_gain": "utility gain"}
+               "grouping.ari": "Rand index", "policy.agreement": "tutor",
+               "policy.utility_gain": "utility gain"}
+
+
+_WIDE = 200  # characters of a line in a file or a pipe
+
+
+def _console() -> Console:
+    """Return the console; what goes to a file or a pipe is not squeezed into 80 characters."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDE)
 
 
 def print_results(run: RunDirectory, page: Path | None = None) -> None:
@@ -24,12 +34,15 @@ def print_results(run: RunDirectory, page: Path | None = None) -> None:
     results = read_results(run)
     table = Table(title=f"{run.path.name}", title_justify="left", show_header=False, box=None,
                   padding=(0, 2, 0, 0))
+    heading = ""
     for row in ROWS:
+        heading = row.section or heading
         if text := show(row, results):
-            if row.section:
-                table.add_row(f"[bold]{row.section}[/bold]", "")
+            if heading:
+                table.add_row(f"[bold]{heading}[/bold]", "")
             table.add_row(f"  {row.label}", text)
-    console = Console()
+            heading = ""
+    console = _console()
     console.print(table)
     console.print(f"report: {page or run.path / REPORT}", soft_wrap=True, highlight=False)
 
@@ -43,7 +56,7 @@ def print_comparison(runs: Sequence[RunDirectory], page: Path) -> None:
     found = [read_artifacts(run) for run in runs]
     measured = [run for run in found if run.results.keys() & _OVER_SEEDS.keys()]
     groups = families(measured)
-    console = Console()
+    console = _console()
     if any(len(family.members) > 1 for family in groups):
         console.print(_over_seeds(measured, groups))
     else:
@@ -54,11 +67,11 @@ def print_comparison(runs: Sequence[RunDirectory], page: Path) -> None:
 def print_jobs(ended: Sequence[tuple[str, str, float]]) -> None:
     """Print each job's name, how it ended and how many seconds it took."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("job", "", "seconds"):
+    for heading in ("job", "outcome", "seconds"):
         table.add_column(heading, justify="right" if heading == "seconds" else "left")
     for name, words, seconds in ended:
         table.add_row(name, words, f"{seconds:.0f}")
-    Console().print(table)
+    _console().print(table)
 
 
 def print_replicates(found: Replicates) -> None:
@@ -69,7 +82,7 @@ def print_replicates(found: Replicates) -> None:
         table.add_column(heading)
     for row, spread in rows(found.results):
         table.add_row(row.label, spread.show(row), str(len(spread.values)))
-    console = Console()
+    console = _console()
     console.print(table)
     console.print(f"replicates: {found.page}", soft_wrap=True, highlight=False)
 
@@ -90,6 +103,8 @@ def _over_seeds(runs: Sequence[Artifacts], groups: Sequence[Family]) -> Table:
     rows = [row for row in ROWS if row.name in _OVER_SEEDS]
     table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left",
                   title="held-out agreement, groups and gain: mean [lowest, highest]")
+    measured = {name for run in runs for name in run.results}
+    rows = [row for row in rows if row.name in measured]
     for heading in ("", "runs", *(_OVER_SEEDS[row.name] for row in rows)):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
     for family in groups:

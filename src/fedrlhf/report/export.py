@@ -11,14 +11,9 @@ from fedrlhf.config.schema import Model
 from fedrlhf.errors import UserError
 from fedrlhf.files import read_json, replaced_folder, write_json, write_text
 from fedrlhf.report.artifacts import Artifacts, facts, read_artifacts
-from fedrlhf.report.cards import (
-    CARD,
-    base_name,
-    on_hub,
-    pairs_card,
-    policy_card,
-    selector_card,
-)
+from fedrlhf.report.card import CARD, base_name, on_hub
+from fedrlhf.report.cards import pairs_card, selector_card
+from fedrlhf.report.policy_cards import policy_card
 from fedrlhf.report.rounds import strategy_name
 from fedrlhf.tracking.run_directory import RunDirectory
 
@@ -61,8 +56,8 @@ def export_run(run: RunDirectory, target: Path, *, merged: bool = False,
     artifacts = read_artifacts(run)
     every = _writers(artifacts, merged, repository)
     if not every:
-        raise UserError(f"{run.path} has nothing to export: neither select, label nor align is "
-                        "done")
+        raise UserError(f"{run.path} has nothing to export: none of sft, select, label, align "
+                        "and rlhf is done")
     _check_target(run, target)
     with replaced_folder(target) as folder:
         for part, write in every:
@@ -88,10 +83,12 @@ def _writers(artifacts: Artifacts, merged: bool,
             write_text(folder / CARD, card(place(part)))
         found.append((part, write))
 
-    policy = run / "align" / "policy"
-    if artifacts.done("align"):
+    policy = run / str(artifacts.policy_stage) / "policy"
+    if artifacts.policy_stage:
         adapter(Part("policy"), policy, "tutor", partial(policy_card, artifacts))
     if merged:
+        if not artifacts.policy_stage:
+            raise UserError(f"{run} has no trained tutor to merge: leave out --merged")
         part = Part("merged", suffix="-merged")
         found.append((part, lambda folder: _write_merged(artifacts, policy, folder, place(part))))
     if artifacts.done("select") and strategy_name(artifacts) != "LocalOnly":
@@ -118,8 +115,6 @@ def _copy_adapter(artifacts: Artifacts, source: Path, section: str, folder: Path
 def _write_merged(artifacts: Artifacts, adapter: Path, folder: Path, place: str) -> None:
     from fedrlhf.models.merge import write_merged
 
-    if not artifacts.done("align"):
-        raise UserError(f"{artifacts.run.path} has no aligned tutor to merge: leave out --merged")
     known = facts(artifacts.setting("tutor.model"))
     names = {field.name for field in fields(Model)}
     write_merged(Model(**{key: value for key, value in known.items() if key in names}),

@@ -111,8 +111,8 @@ def _strip(axes: "Axes", shares: Mapping[str, float], colours: Mapping[str, str]
 
 
 def learning_curves(losses: Losses, validation: Mapping[int, float], last_warmup: int,
-                    chance: bool) -> Picture:
-    """Draw the training loss by selector over rounds, clients as faint dots."""
+                    chance: bool, tutor: bool = False) -> Picture:
+    """Draw the training loss by selector (or of the tutor) over rounds, clients as faint dots."""
     many = len(losses) > _MANY
     means = {selector: {number: sum(found) / len(found) for number, found in sorted(by.items())}
              for selector, by in losses.items()}
@@ -131,10 +131,11 @@ def learning_curves(losses: Losses, validation: Mapping[int, float], last_warmup
         whole_numbers(axes.xaxis)
         axes.set_xlim(0.5, max(number for by in losses.values() for number in by) + 0.5)
 
-    keys = [Key(f"selector {selector}", series(selector)) for selector in losses] if not many else [
-        Key(f"{len(losses)} selectors", "c1")]
+    keys = [Key("the tutor" if tutor else f"selector {selector}", series(selector))
+            for selector in losses] if not many else [Key(f"{len(losses)} selectors", "c1")]
+    whose = "the tutor" if tutor else "each selector"
     return picture(
-        "curves", "Lines: mean training loss of each selector over rounds",
+        "curves", f"Lines: mean training loss of {whose} over rounds",
         _curve_caption(losses, last_warmup), draw, height=240, keys=[
             *keys, *([Key("validation, all clients", "ink", "diamond")] if validation else []),
             *([Key("guessing, ln 2", "soft", "dash")] if chance else []),
@@ -192,7 +193,7 @@ def agreement(clients: Sequence[Sequence[ClientResult]], names: Sequence[str], v
     low, high = ordered[0], ordered[-1]
     return picture(
         "agreement", "Dots: agreement of each client with the judges",
-        f"Each row is a client; agreement with the vote runs from {percent(low.rates['vote'])} "
+        f"Each row is a client; agreement runs from {percent(low.rates['vote'])} "
         f"({plain(low.client, 30)}) to {percent(high.rates['vote'])} ({plain(high.client, 30)}).",
         draw, height=row_height(len(flat)) + 60,
         keys=[Key(vote if judge == "vote" else label, name, shape)

@@ -17,8 +17,8 @@ from fedrlhf.tracking.run_directory import RunDirectory
 
 NUMBERS, PAGE = "replicates.json", "replicates.html"
 _BOUNDS = ("_low", "_high")  # of one run's own interval, which says nothing about other seeds
-_TOLD = ("selector.agreement", "selector.agreement_own", "policy.utility_gain",
-         "policy.proxy_win_rate")
+_TOLD = ("selector.agreement", "selector.agreement_own", "policy.agreement",
+         "policy.utility_gain", "policy.proxy_win_rate")
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def selectors(artifacts: Artifacts) -> Section:
                   if record.validation is not None}
     chance = str(artifacts.setting("objective._target_")).endswith((".Choice", ".Reward", ".Dpo"))
     pictures = [plots.learning_curves(losses, validation, warmup_rounds(artifacts)[1],
-                                      chance)] if losses else []
+                                      chance, artifacts.federated == "rlhf")] if losses else []
     rejected = _rejections(rounds)
     title, trained = ("The federated rounds", "the tutor") if artifacts.federated == "rlhf" else (
         "The selectors", "a selector")

@@ -86,6 +86,7 @@ def agreement(artifacts: Artifacts) -> Section:
         return Section("agreement", title)
     own_differs = selector_count(artifacts) > 1 and any(
         result.rates.get("own") != result.rates["vote"] for result in judged)
+    judge = "tutor" if artifacts.federated == "rlhf" else "vote"
     grouped = {name: sorted(members, key=lambda r: (-r.rates["vote"], r.client))
                for name, members in by_group(judged).items()}
     return Section(
@@ -94,7 +95,7 @@ def agreement(artifacts: Artifacts) -> Section:
         "that nobody trained on.", (), _served_worst(grouped) + _not_evaluated(artifacts),
         [plots.agreement(list(grouped.values()), list(grouped), judge_phrase(artifacts),
                          own_differs)],
-        [_group_table(grouped, own_differs), *_selector_table(artifacts)])
+        [_group_table(grouped, own_differs, judge), *_selector_table(artifacts)])
 
 
 def _served_worst(grouped: Mapping[str, Sequence[ClientResult]]) -> list[str]:
@@ -117,14 +118,16 @@ def _not_evaluated(artifacts: Artifacts) -> list[str]:
     return [f"Not evaluated: {listed([plain(name) for name in absent])}."] if absent else []
 
 
-def _group_table(grouped: Mapping[str, Sequence[ClientResult]], own_differs: bool) -> Table:
+def _group_table(grouped: Mapping[str, Sequence[ClientResult]], own_differs: bool,
+                 judge_name: str) -> Table:
     judges = ["vote", *(["own"] if own_differs else []), "length", "oracle"]
     shown = []
     for name, members in {**grouped, "everybody": [r for m in grouped.values() for r in m]}.items():
         rates = [pooled_rate(members, judge) for judge in judges]
         shown.append([plain(name), f"{len(members):,}",
                       *("" if rate is None else percent(rate) for rate in rates)])
-    titles = {"vote": "vote", "own": "own selector", "length": "longer wins", "oracle": "oracle"}
+    titles = {"vote": judge_name, "own": "own selector", "length": "longer wins",
+              "oracle": "oracle"}
     return Table(("", "clients", *(titles[judge] for judge in judges)), shown,
                  "Agreement by group, all held-out pairs of the group taken together.")
 

@@ -7,7 +7,7 @@ from math import log
 from fedrlhf.report import plots_tutor as plots
 from fedrlhf.report.artifacts import Artifacts, Facts, facts, finite, numbers
 from fedrlhf.report.parts import Fact, Sample, Section, Table
-from fedrlhf.report.verdict import selector_count, shows_difference
+from fedrlhf.report.verdict import scores, selector_count, shows_difference
 from fedrlhf.report.words import (
     counted,
     duration,
@@ -35,6 +35,8 @@ def labels(artifacts: Artifacts) -> Section:
              if {"votes", "selectors"} <= set(known := numbers(row))]
     certainty = [odds for row in artifacts.votes
                  if (odds := finite(row.get("log_odds"))) is not None]
+    judging = "score each of them" if scores(artifacts) else (
+        "judge every pair of them in both orders")
     pictures = []
     if votes and max(of for _, of in votes) > 1:
         pictures.append(plots.votes(Counter(count for count, _ in votes),
@@ -43,7 +45,7 @@ def labels(artifacts: Artifacts) -> Section:
         pictures.append(plots.log_odds(certainty))
     return Section(
         "labels", "The labels", "The tutor writes several completions for each instruction; the "
-        "selectors judge every pair of them in both orders." if summary else "",
+        f"selectors {judging}." if summary else "",
         _label_facts(artifacts, summary, votes), (), pictures)
 
 
@@ -65,7 +67,7 @@ def _label_facts(artifacts: Artifacts, summary: Mapping[str, float],
     if votes and any(of > 1 for _, of in votes):
         ties = sum(count == of / 2 for count, of in votes) / len(votes)
         found.append(Fact("tied votes", percent(ties), "decided by the summed log-odds"))
-    if "position_bias" in summary:
+    if "position_bias" in summary and not scores(artifacts):
         found.append(Fact("position bias", f"{summary['position_bias']:.3f}",
                           "mean log-odds for the place; both orders are averaged"))
     if (right := artifacts.results.get("label.accuracy")) is not None:

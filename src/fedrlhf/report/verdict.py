@@ -8,6 +8,7 @@ from fedrlhf.report.words import bounds, interval, percent, signed
 
 Results = Mapping[str, float]
 NOTHING = "no difference shown"
+_TRAINED_BY = {"sft": "supervised fine-tuning", "align": "DPO", "rlhf": "the federated rounds"}
 
 
 def verdict(artifacts: Artifacts) -> str:
@@ -32,6 +33,11 @@ def selector_count(artifacts: Artifacts) -> int:
     named = [name for name in artifacts.results
              if name.removeprefix("selector.agreement_").isdigit()]
     return max(len(named), len(set(artifacts.grouping.values())), 1)
+
+
+def scores(artifacts: Artifacts) -> bool:
+    """Say whether the judges are scalar reward models."""
+    return str(artifacts.setting("objective._target_")).endswith(".Reward")
 
 
 def judge_phrase(artifacts: Artifacts) -> str:
@@ -71,7 +77,7 @@ def _doubt(results: Results, name: str) -> str:
 def _tutor(artifacts: Artifacts) -> str:
     results = artifacts.results
     if "policy.utility_gain" in results:
-        return _utility(results, "the federated rounds" if artifacts.federated == "rlhf" else "DPO")
+        return _utility(results, _TRAINED_BY[artifacts.policy_stage or "align"])
     if "policy.proxy_win_rate" not in results:
         return ""
     name = "policy.proxy_win_rate"
