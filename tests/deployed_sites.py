@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,9 +139,9 @@ class Hosts:
         assert run.poll() is None, "the run ended too early; see the server's logs"
 
     def close(self) -> None:
-        """End all processes."""
-        for process in self.processes.values():
-            end_processes(process.pid)
+        """End all processes, at the same time."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(end_processes, [process.pid for process in self.processes.values()]))
 
 
 @contextmanager

@@ -65,13 +65,14 @@ def test_what_stays_on_this_machine(address: str, local: bool) -> None:
 
 def test_safe_ones() -> None:
     """With TLS, or insecure on loopback."""
-    for name in ("site", "tunnel", "local"):
+    for name in ("site", "tunnel"):
         assert safe_connection(name).name == name
 
 
 @pytest.mark.parametrize(("name", "message"), [
     ("open", "192.0.2.7:8000 without TLS"),
     ("lost", "/absent/ca.crt of 'lost' do not exist"),
+    ("local", "runtime.superlink=local is a simulation that Flower starts itself"),
     ("nowhere", "no connection of .*config.toml; it has local, lost, open, site, tunnel"),
 ])
 def test_unsafe_ones_are_refused_before_anything_is_sent(name: str, message: str,

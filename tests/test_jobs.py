@@ -163,6 +163,42 @@ def test_a_job_is_a_process_of_its_own(tmp_path: Path) -> None:
     assert mark.read_text() == "ended"
 
 
+def test_sigterm_ends_the_job_of_a_sweep(tmp_path: Path) -> None:
+    """The command line's own handler: the job gets SIGTERM, no Ctrl-C; then 143 and a sentence."""
+    mark = tmp_path / "mark"
+    child = ("import signal, sys, time; from pathlib import Path\n"
+             f"mark = Path({str(mark)!r})\n"
+             "def end(number, frame): time.sleep(0.5); mark.write_text(str(number)); sys.exit(3)\n"
+             "signal.signal(signal.SIGTERM, end); signal.signal(signal.SIGINT, end)\n"
+             "mark.write_text('ready'); time.sleep(60)")
+    parent = subprocess.Popen([sys.executable, "-c", (
+        "import sys; from fedrlhf import cli, jobs\n"
+        f"cli._sweep = lambda _: jobs._in_own_process([sys.executable, '-c', {child!r}])\n"
+        "sys.exit(cli.main(['run', '-m']))")], stderr=subprocess.PIPE, text=True)
+    while not mark.exists() or not mark.read_text():
+        time.sleep(0.05)
+    parent.terminate()
+    parent.terminate()  # a second one must not leave the job behind
+    _, errors = parent.communicate(timeout=60)
+    assert parent.returncode == 143
+    assert errors == "fedrlhf: ended by SIGTERM; the same command continues the run\n"
+    assert mark.read_text() == str(int(signal.SIGTERM))
+
+
+def test_nohup_keeps_a_sweep_going() -> None:
+    """SIGHUP that is ignored stays ignored; one that would kill ends the job first."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with jobs._ending_by_exception():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with pytest.raises(SystemExit), jobs._ending_by_exception():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the jobs' commands in this process: importing torch again for each takes too long."""

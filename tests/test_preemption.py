@@ -21,8 +21,8 @@ ENOUGH = 30.0  # seconds, what a cluster gives unless told else
 
 
 def _in_a_round(run: Path) -> bool:
-    rounds = run / "select" / "rounds.jsonl"
-    return rounds.exists() and bool(rounds.read_text())
+    # A round's checkpoint is the last that it writes, so the signal comes in the next one.
+    return (run / "select" / "checkpoint.safetensors").exists()
 
 
 def _in_dpo(run: Path) -> bool:

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from fedrlhf.config import expand, load, split_overrides, text_override
-from fedrlhf.errors import ConfigError, UserError
+from fedrlhf.errors import ConfigError, Terminated, UserError
 from fedrlhf.files import write_json
 from fedrlhf.tracking.run_directory import RunDirectory
 
@@ -160,23 +160,26 @@ def _in_own_process(command: Sequence[str]) -> int:
     with _ending_by_exception(), subprocess.Popen(command, process_group=0) as process:
         try:
             return process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            raise
-        except BaseException:
-            process.terminate()
+        except BaseException as stop:
+            by_keyboard = isinstance(stop, KeyboardInterrupt) and not isinstance(stop, Terminated)
+            process.send_signal(signal.SIGINT if by_keyboard else signal.SIGTERM)
             raise
 
 
 @contextmanager
 def _ending_by_exception() -> Iterator[None]:
-    """Let a signal to end raise SystemExit, so that what was started can be ended as well."""
+    """Let a signal that would end this process raise SystemExit, so that its job ends first.
+
+    Other answers to a signal stay: the command line's to SIGTERM, and `nohup`'s to SIGHUP.
+    """
     def end(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in _END_SIGNALS}
+    deadly = [number for number in _END_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in deadly:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in deadly:
+            signal.signal(number, signal.SIG_DFL)

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from fedrlhf.config import load
+
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -91,6 +93,20 @@ def test_a_shard_is_in_one_container() -> None:
         sharing = [other for other, found in SERVICES.items()
                    if set(found["networks"]) & set(service["networks"])]
         assert sorted(sharing) == sorted([name, name.replace("client-app", "supernode")])
+
+
+def test_the_documented_run_composes() -> None:
+    """The command of docs/cluster.md is a configuration, for as many clients as there are sites."""
+    page = (ROOT / "docs" / "cluster.md").read_text("utf-8")
+    command = re.search(r"^(fedrlhf run runtime.engine=deployment.*?[^\\])$", page,
+                        re.MULTILINE | re.DOTALL)
+    assert command is not None
+    config = load(shlex.split(command[1].replace("\\\n", " "))[2:])
+    sites = [name for name in SERVICES if name.startswith("supernode")]
+    assert len(config.runtime.clients) == len(sites)
+    assert f"[superlink.{config.runtime.superlink}]" in page
+    mounted = [volume.partition(":")[2] for volume in SERVICES["server-app"]["volumes"]]
+    assert str(Path(config.run.dir).parent) in mounted
 
 
 def test_nothing_is_insecure() -> None:

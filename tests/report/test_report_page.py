@@ -10,7 +10,7 @@ import pytest
 from made_runs import EVIL, Page, make_run, put, settings, write_text
 
 from fedrlhf.config.schema import MAIN_JOB
-from fedrlhf.errors import UserError
+from fedrlhf.errors import Terminated, UserError
 from fedrlhf.report.page import write_report
 
 SECTIONS = {"partition": ["shards"], "select": ["selectors", "groups"], "label": ["labels"],
@@ -177,6 +177,13 @@ def test_a_run_without_the_tutor(tmp_path: Path) -> None:
             "run.redo_changed=true") in page.text
     assert "agreement" in page.ids()
     assert not {"labels", "dpo", "bestof", "samples"} & set(page.ids())
+
+
+def test_an_interrupted_run_says_by_what(tmp_path: Path) -> None:
+    """Its status is the sentence that the signal left in the manifest."""
+    run = make_run(tmp_path / "run", "select")
+    run.interrupt(Terminated())
+    assert "status interrupted by SIGTERM" in Page(write_report(run)).text
 
 
 def test_a_failed_run_shows_its_error(tmp_path: Path) -> None:

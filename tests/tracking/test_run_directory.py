@@ -101,7 +101,8 @@ def test_only_the_attempt_at_work_can_be_interrupted(tmp_path: Path) -> None:
     run.interrupt_own()
     stopped = run.manifest()
     assert stopped["status"] == "interrupted" and stopped["ended"] is not None
-    assert stopped["error"]["message"] == "interrupted by flwr stop"
+    assert stopped["error"]["message"] == (
+        "interrupted by Flower (flwr stop, or the end of its SuperLink)")
     run.finish()
     run.interrupt_own()
     assert run.manifest()["status"] == "completed"

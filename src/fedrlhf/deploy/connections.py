@@ -72,12 +72,16 @@ def safe_connection(name: str) -> Connection:
     """Return the connection of that name.
 
     Raises:
-        ConfigError: There is none, or it would send adapters in the clear to another machine.
+        ConfigError: There is none, it is a simulation, or it would send adapters in the clear to
+            another machine.
     """
     known = connections()
     if name not in known:
         raise ConfigError(f"runtime.superlink={name} is no connection of {config_file()}; it has "
                           f"{', '.join(sorted(known)) or 'none'}. docs/deploy.md shows the entry")
+    if known[name].address.startswith(":"):
+        raise ConfigError(f"runtime.superlink={name} is a simulation that Flower starts itself: "
+                          "use runtime.engine=flower, or name a SuperLink with sites")
     if fault := known[name].fault():
         raise ConfigError(f"{config_file()}: {fault}")
     return known[name]

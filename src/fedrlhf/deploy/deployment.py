@@ -1,6 +1,5 @@
 """`fedrlhf run runtime.engine=deployment`: submit to a running SuperLink, follow, tell the end."""
 
-import os
 import subprocess
 import tempfile
 import time
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from fedrlhf.config import schema
 from fedrlhf.deploy.connections import safe_connection
-from fedrlhf.deploy.flwr_commands import Flwr, search_path
+from fedrlhf.deploy.flwr_commands import Flwr, quiet_environment
 from fedrlhf.errors import ConfigError, RunFailed, UserError
 from fedrlhf.tracking.progress import ProgressReport
 from fedrlhf.tracking.run_directory import RunDirectory
@@ -21,8 +20,8 @@ def follow_deployment(config: schema.Config, overrides: str, progress: ProgressR
     """Submit the app to the SuperLink that the configuration names and show its log to the end.
 
     The ServerApp works on the SuperLink's host, and ``run.dir`` is a folder there. On another host
-    only Flower's log and status are known. A run ends as stopped if this process is interrupted;
-    if it dies, the run goes on.
+    only Flower's log and status are known. Ctrl-C and SIGTERM stop the run; if this process dies
+    in another way, the run goes on.
 
     Args:
         config: The configuration.
@@ -42,15 +41,32 @@ def follow_deployment(config: schema.Config, overrides: str, progress: ProgressR
     attempts = run.manifest().get("attempts", 0)
     with tempfile.TemporaryDirectory() as folder:
         flwr = Flwr(connection.name, Path(folder), _environment())
-        run_id = flwr.submit(overrides)
+        run_id = _submit(flwr, overrides, progress)
         progress.message(f"run {run_id} at {connection.address}; "
                          f"`flwr stop {run_id} {connection.name}` ends it")
         try:
             status, details = _follow(flwr, run_id)
         except KeyboardInterrupt:
-            flwr.stop(run_id)
+            _stop(flwr, run_id, progress)
             raise
     _tell_end(run, attempts, status, details)
+
+
+def _submit(flwr: Flwr, overrides: str, progress: ProgressReport) -> str:
+    try:
+        return flwr.submit(overrides)
+    except KeyboardInterrupt:
+        progress.message("interrupted while the run was submitted: "
+                         f"`flwr list {flwr.connection}` says whether it goes on")
+        raise
+
+
+def _stop(flwr: Flwr, run_id: str, progress: ProgressReport) -> None:
+    """Stop the run; this process ends by its signal even where that does not work."""
+    try:
+        flwr.stop(run_id)
+    except RunFailed as error:
+        progress.message(f"run {run_id} was not stopped: {error}")
 
 
 def _follow(flwr: Flwr, run_id: str) -> tuple[str, str]:
@@ -93,6 +109,5 @@ def _tell_end(run: RunDirectory, attempts: int, status: str, details: str) -> No
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of Flower's commands: the user's own FLWR_HOME, no calls home."""
-    return {**os.environ, "PATH": search_path(), "FLWR_TELEMETRY_ENABLED": "0",
-            "FLWR_DISABLE_UPDATE_CHECK": "1", "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+    """Return the environment of Flower's commands, with the user's own FLWR_HOME."""
+    return {**quiet_environment(), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}

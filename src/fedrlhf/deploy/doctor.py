@@ -13,7 +13,7 @@ from rich.console import Console
 
 from fedrlhf.config.load import config_folder
 from fedrlhf.deploy.connections import config_file, connections
-from fedrlhf.deploy.superlink import environment
+from fedrlhf.deploy.flwr_commands import search_path
 from fedrlhf.errors import UserError
 from fedrlhf.tracking.run_directory import versions
 
@@ -130,7 +130,7 @@ def _models() -> Iterator[Finding]:
 
 def _flower() -> Iterator[Finding]:
     for program in ("flwr", "flower-superlink", "flower-superexec", "flwr-simulation"):
-        path = shutil.which(program, path=environment(Path.cwd())["PATH"])
+        path = shutil.which(program, path=search_path())
         yield Finding("ok" if path else "bad", f"{program}: {path or 'missing'}",
                       "" if path else "pip install 'flwr[simulation]'")
     if importlib.util.find_spec("ray") is None:

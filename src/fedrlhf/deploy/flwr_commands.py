@@ -114,6 +114,12 @@ def program(name: str) -> str:
     return found
 
 
+def quiet_environment() -> dict[str, str]:
+    """Return this process's environment for Flower's programs: no calls home, our PATH."""
+    return {**os.environ, "PATH": search_path(), "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1"}
+
+
 def search_path() -> str:
     """Return PATH with this Python's programs first."""
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"

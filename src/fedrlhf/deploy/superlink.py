@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from fedrlhf.deploy.flwr_commands import Flwr, program, search_path
+from fedrlhf.deploy.flwr_commands import Flwr, program, quiet_environment
 from fedrlhf.errors import RunFailed
 
 LAUNCHER_PID = "FEDRLHF_LAUNCHER_PID"  # the ServerApp ends when this process is gone
@@ -56,13 +56,11 @@ def environment(home: Path) -> dict[str, str]:
     """Return the environment of Flower's processes.
 
     Without the first setting Flower installs the app's dependencies anew for each run, from the
-    network; the others keep it from calling home and from merging the clients' log lines.
+    network; those of Ray keep it from calling home and from merging the clients' log lines.
     """
-    return {**os.environ,
-            "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1", "FLWR_TELEMETRY_ENABLED": "0",
-            "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0",
+    return {**quiet_environment(), "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+            "RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0",
             "TOKENIZERS_PARALLELISM": "false", "FLWR_HOME": str(home),
-            "PATH": search_path(),
             LAUNCHER_PID: str(os.getpid()), LAUNCHER_FOLDER: str(Path.cwd())}
 
 

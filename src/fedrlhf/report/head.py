@@ -81,6 +81,8 @@ def head_facts(artifacts: Artifacts) -> list[Fact]:
 
 def _status(artifacts: Artifacts) -> str:
     status = plain(artifacts.manifest.get("status") or "unknown", 30)
+    if status == "interrupted":  # the message names the signal
+        return plain(facts(artifacts.manifest.get("error")).get("message") or status, 80)
     # A killed process cannot say so: its status stays as it was.
     return "running, or stopped without a word" if status == "running" else status
 

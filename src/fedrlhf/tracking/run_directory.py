@@ -75,7 +75,7 @@ class RunDirectory:
     def begin(self, config: dict[str, Any], overrides: list[str]) -> None:
         """Write config.yaml and the manifest's facts about this attempt."""
         write_text(self.path / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        self.note(status="running", error=None, started=_now(), ended=None,
+        self.note(status="running", error=None, started=_now(), ended=None, hashes={},
                   pid=os.getpid(), overrides=overrides, seed=config["run"]["seed"],
                   versions=versions(), python=sys.version.split()[0], git=git_state(),
                   attempts=self.manifest().get("attempts", 0) + 1)
@@ -90,10 +90,11 @@ class RunDirectory:
         """Write that this attempt was told to end, quickly: without any hashes.
 
         Args:
-            stop: What the signal raised; None or anything else stands for `flwr stop`.
+            stop: What the signal raised; None or anything else stands for Flower.
         """
         by = ("SIGTERM" if isinstance(stop, Terminated) else
-              "Ctrl-C" if isinstance(stop, KeyboardInterrupt) else "flwr stop")
+              "Ctrl-C" if isinstance(stop, KeyboardInterrupt) else
+              "Flower (flwr stop, or the end of its SuperLink)")
         self.note(status="interrupted", ended=_now(),
                   error={"kind": "signal", "message": f"interrupted by {by}"})
 
