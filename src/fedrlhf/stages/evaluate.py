@@ -131,11 +131,16 @@ def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, 
 
 
 def _named(context: Context, results: dict[str, float]) -> dict[str, float]:
-    """Call it the policy's agreement where the clients trained the policy itself."""
+    """Call it the policy's agreement where the clients trained the policy itself.
+
+    There is one policy, and it reads a completion without the other one: nothing is said of a
+    client's own, of numbers and of orders.
+    """
     if context.federated_stage == "select":
         return results
     return {f"policy.{name.removeprefix('selector.')}": value for name, value in results.items()
-            if name not in ("selector.agreement_0", "selector.agreement_own")}
+            if not name.startswith(("selector.agreement_0", "selector.agreement_own",
+                                    "selector.position_bias", "selector.order_consistency"))}
 
 
 def _intervals(context: Context, counts: dict[str, Counts]) -> dict[str, float | None]:
