@@ -64,6 +64,51 @@ def test_a_policy_stage_and_other_strategies() -> None:
     assert "Models: selector" not in found
 
 
+def test_the_reference_after_sft_travels_too() -> None:
+    """After sft the reference is an adapter, which every message brings: twice the bytes down."""
+    found = lines("objective=dpo", "strategy=fedbis", "run.stages=[partition,sft,rlhf,evaluate]",
+                  "sft.path=demonstrations.jsonl")
+    assert found["Stage rlhf: bytes to clients"][0] == f"{2 * 108 * 81_920 * 4:,}"
+
+
+AWAY = ("data=hh_rlhf", "data.path=/no/such/file.jsonl", "partition.by=iid",
+        "partition.clients=10", "strategy=fedbis", "run.stages=[partition,rlhf]")
+
+
+def operations(*overrides: str) -> float:
+    """Return the operations that the plan expects of all local training."""
+    stage = "rlhf" if "run.stages=[partition,rlhf]" in overrides else "select"
+    return float(lines(*overrides)[f"Stage {stage}: training"][0].split()[0])
+
+
+def test_operations_are_those_of_the_objective() -> None:
+    """Texts as long as they may be, 24 rounds x 4 clients x 10 steps x 8 pairs = 7,680 pairs.
+
+    SFT reads one sequence of 1,024 tokens of a pair, at 4 operations a weight and token. DPO reads
+    two, and in each of 96 trainings the 2 x 100 sequences of the client under the reference, at 2
+    operations.
+    """
+    one = operations(*AWAY, "objective=sft")
+    weights = one / (4 * 7_680 * 1_024)
+    assert 1e6 < weights < 4e6
+    assert operations(*AWAY, "objective=dpo") == pytest.approx(
+        2 * one + 2 * weights * 96 * 2 * 100 * 1_024, rel=0.02)
+
+
+def test_a_pool_trains_alone() -> None:
+    """One pool instead of a cohort of four: a quarter of the operations."""
+    select = [*AWAY[:-1], "run.stages=[partition,select]"]
+    assert operations(*select, "partition.pool_training=true") == pytest.approx(
+        operations(*select) / 4, rel=0.02)
+
+
+def test_align_alone() -> None:
+    """The stage has no selectors to count: DPO stands there, judging does not."""
+    found = lines("run.stages=[align]")
+    assert "Stages label and align: DPO" in found
+    assert "Stages label and align: judging" not in found
+
+
 def test_unknown_models_are_named() -> None:
     """A model that is neither here nor built in is an error that lists those that are."""
     with pytest.raises(ConfigError, match="'no/model' are unknown.*Qwen/Qwen2-0.5B"):

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrlhf.config import build, schema
-from fedrlhf.data.partition import partition
+from fedrlhf.data.partition import POOL, partition
 from fedrlhf.data.population import Population
 from fedrlhf.errors import DataError
 from fedrlhf.federation.client_grid import Client
 from fedrlhf.federation.rehearsal import Traffic, rehearse
-from fedrlhf.models.load import LANGUAGE, SCORE
+from fedrlhf.models.load import LANGUAGE
 from fedrlhf.models.memory import (
     generation_bytes,
     reading_flops,
@@ -57,9 +57,9 @@ def plan(config: schema.Config, teraflops: float = TERAFLOPS) -> list[Part]:
     objective: Objective = build(config.objective, "objective", config.trust)
     population, reason = _population(config)
     clients = _clients(config, population)
-    length, source = _pair_tokens(config, population)
+    texts, source = _text_tokens(population)
     models = _models(config, objective)
-    work = _Work(config, objective, clients, models, length, teraflops)
+    work = _Work(config, objective, clients, models, texts, teraflops)
     return [_data_part(config, clients, population, reason),
             _model_part(config, models), *_federation_part(work), *_server_part(work),
             _memory_part(work, source)]
@@ -82,7 +82,7 @@ class _Work:
     objective: Objective
     clients: Sequence[Client]
     models: dict[str, Skeleton]
-    length: float
+    texts: dict[str, float]
     teraflops: float
 
     @property
@@ -96,6 +96,26 @@ class _Work:
     @property
     def trained(self) -> str:
         return "tutor" if self.stage == "rlhf" else "selector"
+
+    @property
+    def sends_reference(self) -> bool:
+        """Whether the clients need the reference policy: it is no base model after sft."""
+        return self.stage == "rlhf" and "sft" in self.config.run.stages
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of a sequence in training."""
+        return int(getattr(self.objective, "max_length", self.config.selector.max_tokens))
+
+    @property
+    def pair(self) -> float:
+        """Mean tokens that a step of the objective reads of a pair, in all its sequences."""
+        return self.tokens(self.objective.reads, self.longest)
+
+    def tokens(self, sequences: Sequence[Sequence[str]], longest: int) -> float:
+        """Return the mean tokens of sequences made of these texts, none longer than allowed."""
+        return sum(min(longest, sum(self.texts.get(name, longest) for name in names))
+                   for names in sequences)
 
     def hours(self, flops: float) -> str:
         hours = flops / self.teraflops / 1e12 / 3600
@@ -120,25 +140,29 @@ def _clients(config: schema.Config, population: Population | None) -> list[Clien
         raise DataError("the data are not here and partition.clients is not set, so nothing says "
                         "how many clients there are; set partition.clients, or data.path to a "
                         "local copy")
-    return [Client(f"client_{i:04d}", 1, *_UNKNOWN_PAIRS)
-            for i in range(config.partition.clients)]
+    count, (train, validation, test) = config.partition.clients, _UNKNOWN_PAIRS
+    if config.partition.pool_training:
+        return [*(Client(f"client_{i:04d}", 1, 0, 0, test) for i in range(count)),
+                Client(POOL, 1, count * train, count * validation, 0)]
+    return [Client(f"client_{i:04d}", 1, train, validation, test) for i in range(count)]
 
 
-def _pair_tokens(config: schema.Config, population: Population | None) -> tuple[float, str]:
-    """Return the mean tokens of a pair: prompt and both completions."""
-    most = float(config.selector.max_tokens)
+def _text_tokens(population: Population | None) -> tuple[dict[str, float], str]:
+    """Return the mean tokens of prompts, chosen and rejected completions; none if unknown."""
     if population is None:
-        return most, "every text as long as selector.max_tokens allows"
-    lengths = [len(as_text(pair.prompt)) + len(pair.chosen) + len(pair.rejected)
-               for shard in population.shards for pair in shard.pairs]
-    return min(most, float(np.mean(lengths)) / _CHARACTERS), "four characters a token"
+        return {}, "every text as long as it may be"
+    pairs = [pair for shard in population.shards for pair in shard.pairs]
+    characters = {"prompt": [len(as_text(pair.prompt)) for pair in pairs],
+                  "chosen": [len(pair.chosen) for pair in pairs],
+                  "rejected": [len(pair.rejected) for pair in pairs]}
+    return {name: float(np.mean(found)) / _CHARACTERS for name, found in characters.items()}, (
+        "four characters a token")
 
 
 def _models(config: schema.Config, objective: Objective) -> dict[str, Skeleton]:
-    head = SCORE if type(objective).__name__ == "Reward" else LANGUAGE
     found = {"tutor": skeleton(config.tutor.model, config.tutor.adapter, LANGUAGE)}
     if objective.trains == "judge" and {"select", "label"} & set(config.run.stages):
-        found["selector"] = skeleton(config.selector.model, config.selector.adapter, head)
+        found["selector"] = skeleton(config.selector.model, config.selector.adapter, objective.head)
     return found
 
 
@@ -182,7 +206,7 @@ def _federation_part(work: _Work) -> Iterator[Part]:
     strategy = build(config.strategy, "strategy", config.trust)
     name = type(strategy).__name__
     count = getattr(strategy, "count", lambda clients: 1)(len(work.clients))
-    traffic = rehearse(work.clients, strategy, work.rounds, config.run.seed)
+    traffic = rehearse(work.clients, strategy, work.rounds, config.run.seed, work.sends_reference)
     if "evaluate" in config.run.stages:
         traffic["evaluate.agreement"] = _agreement(work, strategy, count)
     lines = [Line("strategy", name, f"{count} {'adapters' if count > 1 else 'adapter'}"),
@@ -203,52 +227,61 @@ def _federation_part(work: _Work) -> Iterator[Part]:
 def _agreement(work: _Work, strategy: object, count: int) -> Traffic:
     asked = sum(client.test > 0 for client in work.clients)
     each = count if getattr(strategy, "shared", True) else 1
-    return Traffic(asked, asked * each, 0, 8 * asked * (_COUNTS + _COUNTS_EACH * each))
+    return Traffic(asked, asked * (each + work.sends_reference), 0,
+                   8 * asked * (_COUNTS + _COUNTS_EACH * each))
 
 
 def _client_flops(work: _Work, traffic: dict[str, Traffic]) -> float:
-    """Estimate all training and ranking: a pair is read in two orders, or as two sequences."""
+    """Estimate all training, with the pairs read under the reference, and all ranking."""
     objective, model = work.objective, work.models[work.trained]
-    checkpointing = _checkpointing(work, work.trained)
     trained = traffic["train"].messages
-    sizes = [client.train for client in work.clients if client.train]
-    steps = objective.local_steps or objective.local_epochs * -(-int(np.mean(sizes))
-                                                                // objective.batch_size)
-    pairs = trained * steps * objective.batch_size
-    flops = training_flops(model, 2 * work.length * pairs, checkpointing)
-    validation = float(np.mean([client.validation for client in work.clients]))
+    size = float(np.mean([client.train for client in work.clients if client.train]))
+    steps = objective.local_steps or objective.local_epochs * -(-int(size) // objective.batch_size)
+    flops = training_flops(model, trained * steps * objective.batch_size * work.pair,
+                           _checkpointing(work, work.trained))
     ranked = sum(t.adapters_down for kind, t in traffic.items() if kind == "evaluate.rank")
-    return flops + reading_flops(model, 2 * work.length * ranked * validation)
+    validation = float(np.mean([client.validation for client in work.clients]))
+    read = ranked * validation + (trained * size if objective.reads_reference else 0)
+    return flops + reading_flops(model, read * work.pair)
 
 
 def _server_part(work: _Work) -> Iterator[Part]:
     """Describe sft, label and align: what is written, judged and trained on, at most."""
-    config = work.config
-    if "sft" in config.run.stages:
+    stages = work.config.run.stages
+    if "sft" in stages:
         yield _sft_part(work)
-    if not {"label", "align"} & set(config.run.stages):
+    if not {"label", "align"} & set(stages):
         return
-    count = config.label.instructions
-    each = config.label.completions
+    count, each = work.config.label.instructions, work.config.label.completions
     pairs = each * (each - 1) // 2
     lines = [Line("instructions", "all of the source" if count is None else f"at most {count:,}",
                   f"{each} completions each, so at most {pairs} pairs")]
     if count is not None:
-        model, selectors = work.models["tutor"], work.models["selector"]
-        written = count * each * config.label.sampling.max_new_tokens
-        lines += [
-            Line("completions", f"{count * each:,}", f"at most {written:,} tokens"),
+        lines += _label_lines(work, count, pairs) if "label" in stages else []
+        lines += _align_lines(work, count * pairs) if "align" in stages else []
+    yield Part("Stages label and align", tuple(lines))
+
+
+def _label_lines(work: _Work, count: int, pairs: int) -> list[Line]:
+    label = work.config.label
+    written = count * label.completions
+    return [Line("completions", f"{written:,}",
+                 f"at most {written * label.sampling.max_new_tokens:,} tokens"),
             Line("pairs", f"at most {count * pairs:,}", "both orders by every selector"),
             Line("judging", work.hours(reading_flops(
-                selectors, 2 * work.length * count * pairs)), "by one selector")]
-        steps = config.align.max_steps or max(1, int(
-            config.align.epochs * -(-count * pairs // config.align.batch_size)))
-        tokens = min(2 * config.align.max_length, work.length * 2) * config.align.batch_size
-        lines += [Line("DPO steps", f"at most {steps:,}", f"{config.align.batch_size} pairs each"),
-                  Line("DPO", work.hours(training_flops(
-                      model, steps * tokens, _checkpointing(work, "tutor"))),
-                      f"at {work.teraflops:g} TFLOP/s")]
-    yield Part("Stages label and align", tuple(lines))
+                work.models["selector"], count * pairs * work.pair)), "by one selector")]
+
+
+def _align_lines(work: _Work, pairs: int) -> list[Line]:
+    settings, model = work.config.align, work.models["tutor"]
+    steps = settings.max_steps or max(1, int(settings.epochs * -(-pairs // settings.batch_size)))
+    each = work.tokens((("prompt", "chosen"), ("prompt", "rejected")), settings.max_length)
+    return [Line("DPO steps", f"at most {steps:,}", f"{settings.batch_size} pairs each"),
+            Line("DPO", work.hours(
+                training_flops(model, steps * settings.batch_size * each,
+                               _checkpointing(work, "tutor"))
+                + reading_flops(model, pairs * each)),
+                f"with the reference, at {work.teraflops:g} TFLOP/s")]
 
 
 def _sft_part(work: _Work) -> Part:
@@ -294,10 +327,14 @@ def _memory_part(work: _Work, lengths: str) -> Part:
 
 
 def _forward_tokens(work: _Work) -> int:
-    """Return the padded tokens of a forward pass: the budget, or a whole batch if that is less."""
-    longest = work.config.selector.max_tokens
-    return int(max(longest, min(work.config.selector.tokens_per_forward,
-                                2 * work.objective.batch_size * longest)))
+    """Return the padded tokens of a forward pass: the budget, or a whole batch if that is less.
+
+    The sequences of the longest pair are read together where each is a completion of its own.
+    """
+    sequences = len(work.objective.reads)
+    least = sequences if work.objective.reads[0] != work.objective.reads[-1] else 1
+    return max(least * work.longest, min(work.config.selector.tokens_per_forward,
+                                         sequences * work.objective.batch_size * work.longest))
 
 
 def _checkpointing(work: _Work, part: str) -> bool:

@@ -86,7 +86,7 @@ def _pretending(clients: Sequence[Client]) -> ClientApp:
 
 
 def rehearse(clients: Sequence[Client], strategy: Strategy, settings: schema.Rounds,
-             seed: int) -> dict[str, Traffic]:
+             seed: int, reference: bool = False) -> dict[str, Traffic]:
     """Run all rounds with clients that only pretend, and count what travels.
 
     Args:
@@ -94,6 +94,7 @@ def rehearse(clients: Sequence[Client], strategy: Strategy, settings: schema.Rou
         strategy: The strategy; it is used up.
         settings: Rounds and cohort.
         seed: Of the cohorts.
+        reference: Whether each message brings the reference policy's adapter too.
 
     Returns:
         The traffic of each type of message.
@@ -101,6 +102,7 @@ def rehearse(clients: Sequence[Client], strategy: Strategy, settings: schema.Rou
     everybody = [replace(client, supernode=1) for client in clients]
     with server_identity():
         grid = ClientGrid(LocalGrid(_pretending(everybody), 1, {}), everybody)
+        grid.reference = to_arrays({0: np.zeros(1, np.float32)}) if reference else None
         count = getattr(strategy, "count", lambda clients: 1)(len(clients))
         progress = Progress(to_arrays({u: np.zeros(1, np.float32) for u in range(count)}))
         for _ in run_rounds(grid, strategy, progress, settings, seed):

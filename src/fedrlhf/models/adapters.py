@@ -63,6 +63,8 @@ class AdapterSlot:
         if spec.kind == "ffa":
             _freeze_a(self.model)
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        for _, parameter in named:  # PEFT leaves a scalar head in the base model's dtype
+            parameter.data = parameter.data.float()
         self.parameters: list[nn.Parameter] = [parameter for _, parameter in named]
         self.layout = Layout(tuple(_saved_name(name) for name, _ in named),
                              tuple(tuple(parameter.shape) for _, parameter in named))

@@ -36,8 +36,9 @@ class Written:
 def encode_written(base: Base, prompt: Prompt, completion: str, max_tokens: int) -> Written | None:
     """Encode a prompt and a completion that ends as the model would end it.
 
-    A sequence that is too long loses the beginning of its prompt; None where the completion and
-    one token of the prompt do not fit.
+    A sequence that is too long loses the beginning of its prompt, but not the mark of a text's
+    beginning, without which some models (Gemma) write nonsense. None where the completion and one
+    token of the prompt do not fit.
     """
     before = policy_prompt(base, prompt)
     tokenizer = base.tokenizer
@@ -47,10 +48,12 @@ def encode_written(base: Base, prompt: Prompt, completion: str, max_tokens: int)
         asked = asked[:-1]
     answer = tokenizer(_ending(base, prompt, before, completion),
                        add_special_tokens=False).input_ids
+    start = asked[:1] if asked and asked[0] == tokenizer.bos_token_id else []
+    text = asked[len(start):]
     excess = max(0, len(asked) + len(answer) - max_tokens)
-    if excess >= len(asked):
+    if not asked or (excess and excess >= len(text)):
         return None
-    return Written(tuple(asked[excess:]), tuple(answer), excess)
+    return Written((*start, *text[excess:]), tuple(answer), excess)
 
 
 def _ending(base: Base, prompt: Prompt, before: str, completion: str) -> str:

@@ -11,6 +11,7 @@ import torch
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError, RunFailed
 from fedrlhf.models.adapters import AdapterSlot
+from fedrlhf.models.load import LANGUAGE
 from fedrlhf.models.runtime import seeded
 from fedrlhf.seeding import generator
 from fedrlhf.selectors.batching import training_steps
@@ -51,6 +52,9 @@ class Objective(ABC):
     Attributes:
         trains: What it trains: a ``judge`` of completions (stage select) or the ``policy``
             (stage rlhf).
+        head: What the trained model ends in (`models.load.load_base`).
+        reads: The texts of each sequence that a step reads of a pair, for `fedrlhf plan`.
+        reads_reference: Whether it reads all its pairs under the reference in each round as well.
         optimizer: adamw, sgd or rmsprop.
         learning_rate: Of every local step.
         betas: Of AdamW.
@@ -62,6 +66,9 @@ class Objective(ABC):
     """
 
     trains: ClassVar[str] = "judge"
+    head: ClassVar[str] = LANGUAGE
+    reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen", "rejected"),) * 2
+    reads_reference: ClassVar[bool] = False
 
     optimizer: str
     learning_rate: float

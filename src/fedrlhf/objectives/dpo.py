@@ -30,6 +30,8 @@ class Dpo(Objective):
     """
 
     trains: ClassVar[str] = "policy"
+    reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen"), ("prompt", "rejected"))
+    reads_reference: ClassVar[bool] = True
 
     beta: float
     max_length: int

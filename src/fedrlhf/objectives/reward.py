@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch.nn.functional import softplus
 
 from fedrlhf.config import schema
 from fedrlhf.models.likelihood import Written
+from fedrlhf.models.load import SCORE
 from fedrlhf.objectives.base import Objective, Prepared
 from fedrlhf.objectives.pairs import backward, encode_pairs
 from fedrlhf.selectors.reward_model import RewardModel, open_reward_model
@@ -21,6 +23,9 @@ class Reward(Objective):
 
     TRL's RewardTrainer minimises the same.
     """
+
+    head: ClassVar[str] = SCORE
+    reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen"), ("prompt", "rejected"))
 
     def open(self, config: schema.Config, reference: np.ndarray | None = None) -> RewardModel:
         """Return the reward model; it has no reference."""

@@ -27,6 +27,7 @@ class Sft(Objective):
     """
 
     trains: ClassVar[str] = "policy"
+    reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen"),)
 
     max_length: int
 

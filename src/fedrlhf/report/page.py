@@ -11,7 +11,7 @@ from fedrlhf.report.verdict import verdict
 from fedrlhf.report.words import percent, plain
 from fedrlhf.tracking.run_directory import REPORT, RunDirectory
 
-_SECTIONS = (sections.shards, sections.selectors, sections_groups.groups,
+_SECTIONS = (sections.shards, sections_tutor.sft, sections.selectors, sections_groups.groups,
              sections_groups.agreement, sections_tutor.labels, sections_tutor.dpo,
              sections_tutor.best_of, sections_tutor.samples, sections_tutor.cost)
 

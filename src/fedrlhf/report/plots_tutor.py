@@ -74,27 +74,32 @@ def _sigmoid(value: float) -> float:
     return 1 / (1 + exp(-value)) if value > -700 else 0.0
 
 
-def trainer_curves(panels: Sequence[tuple[str, Points, float]]) -> Picture:
+def trainer_curves(panels: Sequence[tuple[str, Points, float | None]], kind: str) -> Picture:
     """Draw the trainer's numbers over its steps, one above the other.
 
     Args:
-        panels: The quantity with its unit, its values by step, and where an untrained tutor is.
+        panels: The quantity with its unit, its values by step, and where an untrained tutor is,
+            if that is known.
+        kind: What is trained: DPO or SFT.
     """
     def draw(figure: "Figure") -> None:
         for place, (label, points, start) in enumerate(panels, 1):
-            axes = plane(figure, label, "DPO step" if place == len(panels) else "",
+            axes = plane(figure, label, f"{kind} step" if place == len(panels) else "",
                          (len(panels), 1, place))
-            level(axes, start)
+            if start is not None:
+                level(axes, start)
             _line(axes, points, "c1", markers=len(points) <= 40)
             whole_numbers(axes.xaxis)
             axes.margins(x=0.03)
 
     ends = [f"{label.partition(' (')[0]} {fixed(points[0][1], 3)} → {fixed(points[-1][1], 3)}"
             for label, points, _ in panels]
-    return picture("trainer", "Lines: the trainer's loss, margin and accuracy over DPO steps",
+    keys = [Key("this run", "c1")]
+    if any(start is not None for _, _, start in panels):
+        keys.append(Key("untrained", "soft", "dash"))
+    return picture(f"trainer_{kind.lower()}", f"Lines: the trainer's numbers over {kind} steps",
                    f"From the first step to the last: {'; '.join(ends)}.", draw,
-                   height=45 + 115 * len(panels), keys=[
-                       Key("this run", "c1"), Key("untrained", "soft", "dash")])
+                   height=45 + 115 * len(panels), keys=keys)
 
 
 def reward_curve(rows: Sequence[Facts]) -> Picture:

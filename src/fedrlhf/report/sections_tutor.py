@@ -75,11 +75,24 @@ def _label_facts(artifacts: Artifacts, summary: Mapping[str, float],
     return found
 
 
+def sft(artifacts: Artifacts) -> Section:
+    """Show how the tutor learned to imitate, where the run begins with that."""
+    steps = _trainer_steps(artifacts, "sft")
+    summary = numbers(artifacts.imitation)
+    pictures = [plots.trainer_curves([("loss (nats a token)", steps["loss"], None)], "SFT")] if (
+        "loss" in steps) else []
+    return Section(
+        "sft", "Supervised fine-tuning", "The tutor learns to write the demonstrations' "
+        "completions; what follows starts from it." if pictures else "",
+        [Fact(name, number(summary[name])) for name in ("demonstrations", "steps")
+         if name in summary], (), pictures)
+
+
 def dpo(artifacts: Artifacts) -> Section:
     """Show how the tutor learned and whether the truth followed the proxy."""
-    steps = _trainer_steps(artifacts)
+    steps = _trainer_steps(artifacts, "align")
     panels = [(label, steps[key], start) for key, label, start in _TRAINER if key in steps]
-    pictures = [plots.trainer_curves(panels)] if panels else []
+    pictures = [plots.trainer_curves(panels, "DPO")] if panels else []
     if any(finite(row.get("proxy")) is not None for row in artifacts.curve):
         pictures.append(plots.reward_curve(artifacts.curve))
     return Section(
@@ -88,12 +101,13 @@ def dpo(artifacts: Artifacts) -> Section:
         _dpo_facts(artifacts) if pictures else (), _proxy_notes(artifacts), pictures)
 
 
-def _trainer_steps(artifacts: Artifacts) -> dict[str, list[tuple[float, float]]]:
-    """Return the trainer's numbers by name, in the order of steps."""
+def _trainer_steps(artifacts: Artifacts,
+                   stage: str) -> dict[str, list[tuple[float, float]]]:
+    """Return the numbers of a stage's trainer by name, in the order of steps."""
     found: dict[str, dict[float, float]] = {}
     for record in artifacts.metrics:
         step, value = finite(record.get("step")), finite(record.get("value"))
-        if record.get("stage") == "align" and step is not None and value is not None:
+        if record.get("stage") == stage and step is not None and value is not None:
             found.setdefault(str(record.get("name")), {})[step] = value
     return {name: sorted(values.items()) for name, values in found.items()}
 

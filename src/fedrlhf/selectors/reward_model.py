@@ -43,8 +43,9 @@ class RewardModel:
             # Padding stands on the right and attention is causal: no mask is needed.
             hidden = getattr(model, model.base_model_prefix)(
                 input_ids=ids.to(device), use_cache=False).last_hidden_state
-            last = hidden[torch.arange(len(written), device=device), lengths.to(device) - 1]
-            return model.score(last).float()[:, 0]  # type: ignore[no-any-return, operator]
+        last = hidden[torch.arange(len(written), device=device), lengths.to(device) - 1]
+        # The head is float32: in bfloat16 close rewards would be equal and small steps lost.
+        return model.score(last.float())[:, 0]  # type: ignore[no-any-return, operator]
 
     @torch.no_grad()
     def judge(self, pairs: Sequence[CompletionPair]) -> np.ndarray:

@@ -131,11 +131,16 @@ def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, 
 
 
 def _named(context: Context, results: dict[str, float]) -> dict[str, float]:
-    """Call it the policy's agreement where the clients trained the policy itself."""
+    """Call it the policy's agreement where the clients trained the policy itself.
+
+    There is one policy, and it reads a completion without the other one: nothing is said of a
+    client's own, of numbers and of orders.
+    """
     if context.federated_stage == "select":
         return results
     return {f"policy.{name.removeprefix('selector.')}": value for name, value in results.items()
-            if name not in ("selector.agreement_0", "selector.agreement_own")}
+            if not name.startswith(("selector.agreement_0", "selector.agreement_own",
+                                    "selector.position_bias", "selector.order_consistency"))}
 
 
 def _intervals(context: Context, counts: dict[str, Counts]) -> dict[str, float | None]:
@@ -185,7 +190,7 @@ def _group_results(context: Context, counts: dict[str, Counts]) -> dict[str, flo
     if truth is None or not by_person or not set(own) <= set(truth.groups):
         return found
     clients = sorted(own)
-    if grouped:
+    if grouped and len(set(own.values())) > 1:
         found["grouping.ari"] = adjusted_rand_index([own[c] for c in clients],
                                                     [truth.groups[c] for c in clients])
     for group in sorted(set(truth.groups.values())):

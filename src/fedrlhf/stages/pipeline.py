@@ -51,8 +51,9 @@ def stages(deployed: bool) -> dict[str, Stage]:
                "runtime.autocast", "run.seed"),
               after=("partition", "sft"), optional=("sft",), needs_clients=True,
               grows="rlhf.rounds"),
-        Stage("evaluate", evaluate.run, ("evaluate",), after=("select", "rlhf", "align", "sft"),
-              optional=("select", "rlhf", "align", "sft"), needs_clients=True),
+        Stage("evaluate", evaluate.run, ("evaluate",),
+              after=("partition", "select", "rlhf", "align", "sft"),  # partition: for its prompts
+              optional=("partition", "select", "rlhf", "align", "sft"), needs_clients=True),
     )}
 
 
