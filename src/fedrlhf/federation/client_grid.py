@@ -24,6 +24,7 @@ from fedrlhf.federation.messages import (
     source_hash,
     tensor_bytes,
 )
+from fedrlhf.federation.request_grid import WrappingGrid
 
 _NO_REPLY = 900  # our own error code
 _POLL = 1.0  # seconds between two looks for SuperNodes that are not there yet
@@ -52,7 +53,7 @@ class Cost:
 
 
 @dataclass
-class ClientGrid(Grid):
+class ClientGrid(WrappingGrid):
     """Sends messages to clients by number and counts what they cost.
 
     Attributes:
@@ -130,26 +131,6 @@ class ClientGrid(Grid):
             else:
                 cost.up += tensor_bytes(reply.content) + number_bytes(reply.content)
 
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Refuse: replies must pass through `send_and_receive`."""
-        raise NotImplementedError("use send_and_receive: it names, counts and sorts replies")
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Refuse: replies must pass through `send_and_receive`."""
-        raise NotImplementedError("use send_and_receive: it names, counts and sorts replies")
-
-    def set_run(self, run: object) -> None:
-        """Pass on to the grid below."""
-        self.inner.set_run(run)  # type: ignore[arg-type]
-
-    @property
-    def run(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
-        """Flower's facts about the run."""
-        return self.inner.run
-
-    def create_message(self, *args: object, **kwargs: object) -> Message:
-        """Refuse Flower's deprecated way; construct `Message` instead."""
-        raise NotImplementedError("construct flwr.app.Message(content, node, message_type)")
 
 
 def _from_client(reply: Message | None, asked: Message, limit: float) -> Message:

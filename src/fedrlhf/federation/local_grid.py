@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.serverapp import Grid
+
+from fedrlhf.federation.request_grid import RequestGrid
 
 _CLIENT_ERROR = 2  # Flower's code for a ClientApp that raised
 
 
 @dataclass
-class LocalGrid(Grid):
+class LocalGrid(RequestGrid):
     """Calls a ClientApp for each message, one after the other, in the process of the server.
 
     An exception in the ClientApp becomes an error reply, as it does in Flower's engine.
@@ -54,14 +55,6 @@ class LocalGrid(Grid):
                 node_config={"partition-id": node - 1, "num-partitions": self.supernodes})
         return self._contexts[node]
 
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Refuse: this grid answers at once."""
-        raise NotImplementedError("the local grid only has send_and_receive")
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Refuse: this grid answers at once."""
-        raise NotImplementedError("the local grid only has send_and_receive")
-
     def set_run(self, run: object) -> None:
         """Do nothing: there is one run in the process."""
 
@@ -69,7 +62,3 @@ class LocalGrid(Grid):
     def run(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
         """Refuse: no SuperLink knows this run."""
         raise NotImplementedError("the local grid has no SuperLink")
-
-    def create_message(self, *args: object, **kwargs: object) -> Message:
-        """Refuse Flower's deprecated way; construct `Message` instead."""
-        raise NotImplementedError("construct flwr.app.Message(content, node, message_type)")

@@ -15,6 +15,7 @@ from flwr.serverapp import Grid
 
 from fedrlhf.federation.flower_internals import NODE_UNAVAILABLE, activations
 from fedrlhf.federation.messages import ENVELOPE, ROLL_CALL, source_hash
+from fedrlhf.federation.request_grid import WrappingGrid
 
 _ROLL_CALL_TIME = 120.0  # seconds for a new SuperNode to say whom it holds
 
@@ -44,7 +45,7 @@ class _Sent:
 
 
 @dataclass
-class ReturningGrid(Grid):
+class ReturningGrid(WrappingGrid):
     """Sends a message again to a SuperNode that came back, under its old node id or a new one.
 
     A SuperNode that authenticates by a key keeps its node id; another gets a new one, and is asked
@@ -168,26 +169,6 @@ class ReturningGrid(Grid):
                 errors.append(sent.error)
         return errors
 
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Refuse: only `send_and_receive` knows what to send again."""
-        raise NotImplementedError("use send_and_receive: it sends again what a SuperNode lost")
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Refuse: only `send_and_receive` knows what to send again."""
-        raise NotImplementedError("use send_and_receive: it sends again what a SuperNode lost")
-
-    def set_run(self, run: object) -> None:
-        """Pass on to the grid below."""
-        self.inner.set_run(run)  # type: ignore[arg-type]
-
-    @property
-    def run(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
-        """Flower's facts about the run."""
-        return self.inner.run
-
-    def create_message(self, *args: object, **kwargs: object) -> Message:
-        """Refuse Flower's deprecated way; construct `Message` instead."""
-        raise NotImplementedError("construct flwr.app.Message(content, node, message_type)")
 
 
 def _sent(message: Message, homes: dict[str, int]) -> _Sent:
