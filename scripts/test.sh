@@ -11,4 +11,6 @@ export HF_HUB_OFFLINE=1
 .venv/bin/ruff check src tests scripts
 .venv/bin/lint-imports
 .venv/bin/mypy src
-exec .venv/bin/python -m pytest "$@"
+# Two workers: many slow tests wait for processes of theirs, which then do not wait for each other.
+export OMP_WAIT_POLICY=PASSIVE
+exec .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"

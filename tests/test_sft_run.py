@@ -79,7 +79,7 @@ def test_the_report_measures_against_the_fine_tuned_tutor(run: Path) -> None:
     samples = json.loads((run / "evaluate" / "samples.json").read_text())
     assert any("No." in sample["before"] for sample in samples)
     card = (run / "align" / "policy" / "README.md").read_text()
-    assert "4 demonstrations, 12 steps" in card
+    assert "| supervised fine-tuning before | demonstrations: 4, steps: 12 |" in card
 
 
 def test_changed_demonstrations_are_noticed(run: Path, demonstrations: Path) -> None:
