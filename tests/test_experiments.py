@@ -42,7 +42,7 @@ def tiny(name: str, model: Path, folder: Path, *more: str) -> list[str]:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_plan(name: str, tmp_path: Path) -> None:
     """It says how much travels and how much memory it takes, whether or not the data are here."""
-    path = [] if load_path(name) else [f"data.path={tmp_path}", "partition.clients=120"]
+    path = [] if load_path(name) else [f"data.path={tmp_path / 'away'}", "partition.clients=120"]
     found = {part.title: part for part in plan(load([f"experiment={name}", *path]))}
     assert {"Data", "Models", "GPU memory, estimated"} <= set(found)
     for part in found.values():

@@ -48,7 +48,7 @@ def test_data_that_are_elsewhere() -> None:
     """Without the data, partition.clients says how many there are; without that it is an error."""
     away = ("data=hh_rlhf", "data.path=/no/such/file.jsonl", "partition.by=iid")
     found = lines(*away, "partition.clients=53", "strategy=fedbis")
-    assert found["Data: clients"] == ("53", "as partition.clients says")
+    assert found["Data: clients"] == ("53", "as the configuration says")
     assert "are not here" in found["Data: pairs"][1]
     with pytest.raises(DataError, match="set partition.clients, or data.path to a local copy"):
         lines("data=tulu_human_eval", "data.path=/no/such/file.jsonl")
@@ -120,3 +120,26 @@ def test_the_text_is_a_table() -> None:
     text = show(plan(load(list(SMALL))))
     assert text.startswith("Data\n  source")
     assert all(line.startswith("  ") for line in text.splitlines() if ":" in line[:4])
+
+
+def test_data_that_are_here_and_bad(tmp_path: Path) -> None:
+    """What `fedrlhf run` would refuse, the plan refuses: it does not say that it is elsewhere."""
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"prompt": "a", "chosen": "b"}\n')
+    with pytest.raises(DataError, match="line 1: rejected is missing"):
+        lines("data=jsonl", f"data.path={file}", "partition.clients=3")
+    with pytest.raises(DataError, match="partition.clients=99, but only 12"):
+        lines("partition.clients=99")
+
+
+def test_a_deployment_plans_for_its_clients() -> None:
+    """The sites hold the data; the server knows whom it waits for."""
+    found = lines("data=sites", "runtime.engine=deployment", "runtime.clients=[ann,bob]",
+                  "strategy=fedbis", "run.stages=[partition,select]")
+    assert found["Data: clients"][0] == "2"
+
+
+def test_a_speed_that_is_none() -> None:
+    """Zero operations a second would take forever."""
+    with pytest.raises(ConfigError, match="--teraflops must be greater than 0, got 0"):
+        plan(load(list(SMALL)), 0.0)

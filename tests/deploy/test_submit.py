@@ -250,7 +250,7 @@ def test_what_is_no_secret_passes(override: str) -> None:
     from fedrlhf.deploy.secrets import refuse_in_overrides
 
     refuse_in_overrides([override])
-    words("cluster=runai", *WHO, override)
+    assert words("cluster=runai", *WHO, override)[0] == "runai"
 
 
 @pytest.mark.parametrize(("more", "message"), [

@@ -90,6 +90,11 @@ class Objective(ABC):
         if self.local_steps is not None and self.local_steps < 1:
             raise ConfigError(f"objective.local_steps must be at least 1, got {self.local_steps}")
 
+    @property
+    def stage(self) -> str:
+        """The federated stage that trains it."""
+        return "rlhf" if self.trains == "policy" else "select"
+
     @abstractmethod
     def open(self, config: schema.Config, reference: np.ndarray | None = None) -> Judge:
         """Return what is trained, on the process's shared base model."""

@@ -53,7 +53,7 @@ class Context:
     @property
     def federated_stage(self) -> str:
         """The stage in which the objective is trained: select or rlhf."""
-        return "rlhf" if self.objective.trains == "policy" else "select"
+        return self.objective.stage
 
     @property
     def rounds(self) -> schema.Rounds:
