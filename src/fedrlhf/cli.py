@@ -189,6 +189,8 @@ def _config(options: argparse.Namespace) -> None:
 
 
 def _plan(options: argparse.Namespace) -> None:
+    # Local copies and the hub's cache only: a plan must not download a data set to count it.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from fedrlhf.config import load
     from fedrlhf.deploy.plan import plan, show
     from fedrlhf.models.runtime import quiet_libraries
