@@ -218,7 +218,7 @@ def texts() -> set[str]:
     """Return every text of every shard: prompts, completions, notes."""
     found = set()
     for one in SHARDS.values():
-        for p in one.pairs:
+        for p in one.preferences:
             prompt = p.prompt if isinstance(p.prompt, str) else p.prompt[0]["content"]
             found |= {prompt, p.chosen, p.rejected, p.columns["note"]}
     return found

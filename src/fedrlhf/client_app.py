@@ -28,6 +28,7 @@ from fedrlhf.federation.messages import (
 )
 from fedrlhf.federation.site import Site, open_site, own_shard, shard_files
 from fedrlhf.seeding import seed_for
+from fedrlhf.types import only_pairs
 
 app = ClientApp()
 
@@ -69,10 +70,10 @@ def validate(message: Message, context: Context) -> Message:
     """Measure the validation loss of the selector in the message."""
     site = _open(message, context)
     adapters = from_arrays(message.content.array_records[ARRAYS])
-    pairs = [pair for pair in site.shard.validation if not pair.tie]
-    loss = site.objective.losses(site.config, pairs, list(adapters.values()),
+    decided = [one for one in site.shard.validation if not one.tie]
+    loss = site.objective.losses(site.config, decided, list(adapters.values()),
                                  reference_of(message))[0]
-    return reply(message, MetricRecord({EXAMPLES: len(pairs), "validation_loss": float(loss)}))
+    return reply(message, MetricRecord({EXAMPLES: len(decided), "validation_loss": float(loss)}))
 
 
 @app.evaluate("rank")
@@ -96,7 +97,7 @@ def agreement(message: Message, context: Context) -> Message:
     adapters = from_arrays(message.content.array_records[ARRAYS])
     request: Mapping[str, Any] = message.content.config_records[CONFIG]
     counts = agreement_counts(
-        site.shard.test,
+        only_pairs(site.shard.test),
         lambda pairs: judge_with_all(site.objective.open(site.config, reference_of(message)),
                                      adapters.values(), pairs),
         own=list(adapters).index(int(request["own"])))

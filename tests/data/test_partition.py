@@ -91,14 +91,14 @@ def test_a_column_of_numbers_makes_clients() -> None:
     """Values become texts; the pairs keep the person in their own client_id."""
     pairs = [pair("u", "p", group=2), pair("v", "q", group=10)]
     population = partition(pairs, ask(column="group"), 0)
-    assert [(s.client_id, s.pairs[0].client_id) for s in population.shards] == [
+    assert [(s.client_id, s.preferences[0].client_id) for s in population.shards] == [
         ("10", "v"), ("2", "u")]
 
 
 def test_even_partition() -> None:
     """Ten pairs over three clients: 4, 3 and 3."""
     population = partition(held("a", 5, each=2), ask(by="iid", clients=3), 0)
-    assert [len(shard.pairs) for shard in population.shards] == [4, 3, 3]
+    assert [len(shard.preferences) for shard in population.shards] == [4, 3, 3]
 
 
 @pytest.mark.parametrize("by", ["iid", "dirichlet"])
@@ -108,7 +108,7 @@ def test_disjoint_prompts(by: str) -> None:
     population = partition(pairs, ask(by=by, column="topic", clients=4, alpha=1.0,
                                       disjoint_prompts=True), 0)
     owners = Counter((str(pair.prompt), shard.client_id)
-                     for shard in population.shards for pair in shard.pairs)
+                     for shard in population.shards for pair in shard.preferences)
     assert len(owners) == 20
     assert set(owners.values()) == {4}
 
@@ -121,7 +121,7 @@ def test_shares_have_the_moments_of_dirichlet() -> None:
     """
     pairs = [pair("u", f"t{t}p{n}", topic=t) for t in range(300) for n in range(20)]
     population = partition(pairs, ask(by="dirichlet", column="topic", clients=4, alpha=0.5), 0)
-    shares = np.array([[sum(p.columns["topic"] == t for p in shard.pairs) / 20
+    shares = np.array([[sum(p.columns["topic"] == t for p in shard.preferences) / 20
                         for t in range(300)] for shard in population.shards])
     assert shares.sum() == pytest.approx(300)
     assert shares.mean(axis=1) == pytest.approx([0.25] * 4, abs=0.06)
@@ -137,7 +137,7 @@ def test_each_client_gets_min_pairs_by_drawing_again(seed: int) -> None:
     """
     pairs = [pair("u", f"p{n}", topic=0) for n in range(60)]
     asked = ask(by="dirichlet", column="topic", clients=5, alpha=1.0, min_pairs=4)
-    assert min(len(shard.pairs) for shard in partition(pairs, asked, seed).shards) >= 4
+    assert min(len(shard.preferences) for shard in partition(pairs, asked, seed).shards) >= 4
 
 
 def test_pool_keeps_the_splits_where_no_prompt_conflicts() -> None:

@@ -28,7 +28,7 @@ def as_counter(pairs: Iterable[PreferencePair]) -> Counter[str]:
 
 def everything(population: Population) -> list[PreferencePair]:
     """Return the pairs of all shards."""
-    return [pair for shard in population.shards for pair in shard.pairs]
+    return [pair for shard in population.shards for pair in shard.preferences]
 
 
 def prompts(shard: Shard, split: str) -> set[str]:
@@ -98,8 +98,8 @@ def test_each_client_has_what_it_needs(pairs: list[PreferencePair], asked: Parti
     asked.pool_training = False
     for shard in made(pairs, asked, seed).shards:
         assert any(not pair.tie for pair in shard.train)
-        assert sum(not pair.tie for pair in shard.pairs) >= asked.min_pairs
-        if asked.split_scope == "client" and len({pair.prompt for pair in shard.pairs}) >= 3:
+        assert sum(not pair.tie for pair in shard.preferences) >= asked.min_pairs
+        if asked.split_scope == "client" and len({pair.prompt for pair in shard.preferences}) >= 3:
             assert bool(shard.validation) == (asked.validation > 0)
             assert bool(shard.test) == (asked.test > 0)
 
@@ -126,7 +126,7 @@ def test_pooling_moves_only_training_pairs(pairs: list[PreferencePair], asked: P
     shards = {shard.client_id: shard for shard in partition(pairs, asked, seed).shards}
     pool = shards.pop(POOL)
     assert pool.test == ()
-    assert as_counter(pool.pairs) == as_counter(
+    assert as_counter(pool.preferences) == as_counter(
         pair for shard in apart.shards for pair in (*shard.train, *shard.validation))
-    assert {name: shard.pairs for name, shard in shards.items()} == {
+    assert {name: shard.preferences for name, shard in shards.items()} == {
         shard.client_id: shard.test for shard in apart.shards if shard.test}

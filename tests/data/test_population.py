@@ -15,9 +15,10 @@ from fedrlhf.data.population import (
     read_population,
     read_shard,
     write_population,
+    write_shard,
 )
 from fedrlhf.errors import DataError
-from fedrlhf.types import PreferencePair, Turn
+from fedrlhf.types import PreferencePair, Rating, Turn
 
 PAIR = PreferencePair("p", "a", "b", "u", "s")
 TALK = (Turn(role="user", content="Hi"), Turn(role="assistant", content="Yo"),
@@ -102,7 +103,7 @@ def test_a_failed_write_leaves_no_index(tmp_path: Path) -> None:
     """A pair that JSON cannot hold stops the write; nothing says that the population is whole."""
     bad = PreferencePair("p", "a", "b", "u", "s", columns={"x": {1}})
     write_population(tmp_path, small("a"), {})
-    with pytest.raises(DataError, match="client 'u' cannot be written"):
+    with pytest.raises(DataError, match="of 'u' cannot be written"):
         write_population(tmp_path, Population((Shard("u", (bad,), (), ()),)), {})
     with pytest.raises(DataError, match="no index of a population"):
         read_index(tmp_path)
@@ -111,9 +112,9 @@ def test_a_failed_write_leaves_no_index(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("change", "message"), [
     ({"split": "dev"}, "line 1: split is 'dev': must be one of train, validation, test"),
     ({"shard": None}, "line 1: shard is missing"),
-    ({"colour": 1}, "no preference pair"),
-    ({"prompt": 3}, "no preference pair"),
-    ({"prompt": [{"role": "user"}]}, "no preference pair"),
+    ({"colour": 1}, "no preference"),
+    ({"prompt": 3}, "no preference"),
+    ({"prompt": [{"role": "user"}]}, "no preference"),
     ({"shard": "v"}, r"must hold the pairs of one client, it has those of \['u', 'v'\]"),
 ])
 def test_broken_shard_files(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -141,14 +142,30 @@ def test_shards_and_their_numbers() -> None:
     shard = Shard("u", (PAIR, tie), (), (PAIR,))
     assert shard.sizes() == {"train": 2, "validation": 0, "test": 1}
     assert shard.ties == 1
-    assert shard.pairs == (PAIR, tie, PAIR)
+    assert shard.preferences == (PAIR, tie, PAIR)
     assert shard.split("train") == (PAIR, tie)
 
 
 def test_impossible_populations_are_refused() -> None:
     """Empty shards, clients in another order and the same client twice."""
-    with pytest.raises(DataError, match="client 'u' has no preference pairs"):
+    with pytest.raises(DataError, match="client 'u' has no preferences"):
         Shard("u", (), (), ())
     for names in (("b", "a"), ("a", "a")):
         with pytest.raises(DataError, match="distinct and sorted"):
             Population(tuple(Shard(name, (PAIR,), (), ()) for name in names))
+
+
+def test_ratings_stand_beside_pairs_in_a_shard_and_are_read_back(tmp_path: Path) -> None:
+    """A rating has a completion and a value; a tie says nothing, as of a pair."""
+    rating = Rating("q", "an answer", 0.75, "ann", "s", weight=0.5, columns={"topic": "t"})
+    tie = Rating("q", "another", 0.5, "ann", "s")
+    shard = Shard("ann", (rating, PAIR), (tie,), ())
+    write_shard(tmp_path / "s.jsonl", shard)
+
+    assert read_shard(tmp_path / "s.jsonl") == shard
+    assert (rating.desirable, tie.desirable, tie.tie, shard.ties) == (True, False, True, 1)
+
+
+def test_a_rating_that_is_no_probability_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"between 0 and 1, got 1\.5"):
+        Rating("q", "an answer", 1.5, "ann", "s")

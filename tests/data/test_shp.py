@@ -106,7 +106,7 @@ def test_posts_are_disjoint_between_hundreds_of_clients(tmp_path: Path, clients:
     population = partition(pairs, Partition(
         by="dirichlet", column="domain", alpha=0.3, clients=clients, min_pairs=2,
         disjoint_prompts=True), seed=0)
-    posts = [{str(pair.prompt) for pair in shard.pairs} for shard in population.shards]
+    posts = [{str(pair.prompt) for pair in shard.preferences} for shard in population.shards]
     assert len(posts) == clients
     assert sum(map(len, posts)) == len(set().union(*posts)) == 18 * 250
-    assert sum(len(shard.pairs) for shard in population.shards) == len(pairs)
+    assert sum(len(shard.preferences) for shard in population.shards) == len(pairs)

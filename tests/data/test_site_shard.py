@@ -85,8 +85,8 @@ def pairs(count: int, client: str = "") -> list[PreferencePair]:
 def test_a_column_that_the_rows_lack_is_the_clients() -> None:
     """With partition.column=hospital and rows without one, the client is the hospital."""
     found = site_shard(pairs(12), "north", Partition(column="hospital"), 0)
-    assert found.client_id == "north" and len(found.pairs) == 12
-    assert {pair.columns["hospital"] for pair in found.pairs} == {"north"}
+    assert found.client_id == "north" and len(found.preferences) == 12
+    assert {pair.columns["hospital"] for pair in found.preferences} == {"north"}
 
 
 @pytest.mark.parametrize(("settings", "key"), [

@@ -57,8 +57,8 @@ def by_value(items: Iterable[Item], column: str) -> tuple[Holdings, Counter[str]
         value = value_of(item, column)
         (missing if value == "" else holdings.setdefault(value, [])).append(item)
     if not holdings:
-        known = {name for item in missing for name in item.pair.columns}
-        known |= {"client_id"} if any(item.pair.client_id for item in missing) else set()
+        known = {name for item in missing for name in item.preference.columns}
+        known |= {"client_id"} if any(item.preference.client_id for item in missing) else set()
         raise DataError(
             f"no preference has a value in the column {column!r} (partition.column); columns: "
             f"{', '.join(sorted(known)) or 'none'}. Without any, use partition.by=iid")
@@ -71,7 +71,8 @@ def value_of(item: Item, column: str) -> str:
     Raises:
         DataError: The value is a list or a table.
     """
-    value = item.pair.client_id if column == "client_id" else item.pair.columns.get(column)
+    held = item.preference
+    value = held.client_id if column == "client_id" else held.columns.get(column)
     if value is None:
         return ""
     if not isinstance(value, str | int | float):
@@ -142,7 +143,7 @@ def drawn(items: Sequence[Item], settings: Partition, seed: int,
 
 def choices(items: Iterable[Item], splits: Mapping[str, Split] | None = None) -> int:
     """Count the pairs that are not ties; with splits, only those that train."""
-    return sum(not item.pair.tie and (splits or {}).get(item.prompt, "train") == "train"
+    return sum(not item.preference.tie and (splits or {}).get(item.prompt, "train") == "train"
                for item in items)
 
 
@@ -199,7 +200,8 @@ def _common_value(items: Sequence[Item], settings: Partition) -> str:
     if len(values) > 1:
         raise DataError(
             f"partition.disjoint_prompts needs a column that a prompt has one value of, but "
-            f"{items[0].pair.prompt!r:.60} has {len(values)} values of {settings.column!r}; set "
+            f"{items[0].preference.prompt!r:.60} has {len(values)} values of "
+            f"{settings.column!r}; set "
             "partition.column to a property of prompts, such as a topic")
     return values.pop()
 

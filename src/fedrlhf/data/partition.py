@@ -18,22 +18,22 @@ from fedrlhf.data.population import Population, Shard
 from fedrlhf.data.splits import Item, choices_by_prompt, deal, in_stable_order, shard_of
 from fedrlhf.errors import ConfigError, DataError
 from fedrlhf.seeding import generator
-from fedrlhf.types import PreferencePair, Split
+from fedrlhf.types import Preference, Split
 
 POOL = "pool"
 _CHOICES = {"by": ("column", "iid", "dirichlet"), "choose": ("largest", "sample"),
             "split_scope": ("client", "global")}
 
 
-def partition(pairs: Iterable[PreferencePair], settings: Partition, seed: int) -> Population:
-    """Make a population of preference pairs.
+def partition(preferences: Iterable[Preference], settings: Partition, seed: int) -> Population:
+    """Make a population of preferences.
 
-    The result depends on which pairs there are and not on their order. Ties stay in the shards;
-    ``min_pairs`` counts the other pairs. Each client has a pair to train on that is no tie, and no
+    The result depends on which preferences there are, not on their order. Ties stay in the shards;
+    ``min_pairs`` counts the others. Each client has a preference to train on that is no tie, and no
     prompt stands in two of its splits (``split_scope=global``: in two splits at all).
 
     Args:
-        pairs: Every preference once.
+        preferences: Every preference once.
         settings: The section ``partition`` of the configuration.
         seed: Decides who gets what; each client's splits have a generator of their own.
 
@@ -50,7 +50,7 @@ def partition(pairs: Iterable[PreferencePair], settings: Partition, seed: int) -
             says how many there are.
     """
     _check(settings)
-    items = in_stable_order(pairs)
+    items = in_stable_order(preferences)
     if not items:
         raise DataError("there are no preferences to partition")
     holdings, splits, counts = _held(items, settings, seed)
@@ -82,7 +82,8 @@ def pooled(shards: Sequence[Shard], settings: Partition, seed: int) -> list[Shar
         splits = _deal([*train, *validation], ratio, seed, POOL)
     else:
         splits |= {item.prompt: "validation" for item in validation}
-    pool = shard_of(POOL, in_stable_order(item.pair for item in [*train, *validation]), splits)
+    everything = in_stable_order(item.preference for item in [*train, *validation])
+    pool = shard_of(POOL, everything, splits)
     tests = [Shard(shard.client_id, (), (), shard.test) for shard in shards if shard.test]
     return sorted([pool, *tests], key=lambda shard: shard.client_id)
 

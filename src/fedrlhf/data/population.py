@@ -9,7 +9,7 @@ from typing import Any
 from fedrlhf.data.lines import BadRow, Row, read_json_lines, text
 from fedrlhf.errors import DataError
 from fedrlhf.files import read_json, replaced_folder, write_json, write_text
-from fedrlhf.types import SPLITS, PreferencePair, Prompt, Split, Turn
+from fedrlhf.types import SPLITS, Preference, PreferencePair, Prompt, Rating, Split, Turn
 
 INDEX = "population.json"
 SHARDS = "shards"
@@ -17,9 +17,9 @@ SHARDS = "shards"
 
 @dataclass(frozen=True)
 class Shard:
-    """The preference pairs of one client, ties among them, split by prompt.
+    """The preferences of one client, ties among them, split by prompt: pairs and ratings.
 
-    A pair's own ``client_id`` says who made the choice; the shard's says which client holds it.
+    A preference's own ``client_id`` says whose it is; the shard's says which client holds it.
     They are the same where each person is a client.
 
     Raises:
@@ -27,31 +27,31 @@ class Shard:
     """
 
     client_id: str
-    train: tuple[PreferencePair, ...]
-    validation: tuple[PreferencePair, ...]
-    test: tuple[PreferencePair, ...]
+    train: tuple[Preference, ...]
+    validation: tuple[Preference, ...]
+    test: tuple[Preference, ...]
 
     def __post_init__(self) -> None:
-        """Refuse an empty shard: a client without pairs is no client."""
-        if not self.pairs:
-            raise DataError(f"the shard of client {self.client_id!r} has no preference pairs")
+        """Refuse an empty shard: a client without preferences is no client."""
+        if not self.preferences:
+            raise DataError(f"the shard of client {self.client_id!r} has no preferences")
 
     @property
-    def pairs(self) -> tuple[PreferencePair, ...]:
-        """Return all pairs: train, validation, test."""
+    def preferences(self) -> tuple[Preference, ...]:
+        """Return all preferences: train, validation, test."""
         return (*self.train, *self.validation, *self.test)
 
     @property
     def ties(self) -> int:
         """Return the number of ties in all splits."""
-        return sum(pair.tie for pair in self.pairs)
+        return sum(one.tie for one in self.preferences)
 
-    def split(self, name: Split) -> tuple[PreferencePair, ...]:
-        """Return the pairs of one split."""
+    def split(self, name: Split) -> tuple[Preference, ...]:
+        """Return the preferences of one split."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
     def sizes(self) -> dict[Split, int]:
-        """Return the number of pairs of each split, ties included."""
+        """Return the number of preferences of each split, ties included."""
         return {name: len(self.split(name)) for name in SPLITS}
 
 
@@ -120,7 +120,7 @@ def write_index(folder: Path, index: Index) -> None:
 
 
 def write_shard(path: Path, shard: Shard) -> None:
-    """Write one client's shard, a pair a line."""
+    """Write one client's shard, a preference a line."""
     write_text(path, "".join(f"{line}\n" for line in _lines(shard)))
 
 
@@ -163,7 +163,7 @@ def read_shard(path: Path) -> Shard:
     if len(owners) != 1:
         raise DataError(f"{path} must hold the pairs of one client, it has those of {owners}")
     train, validation, test = (
-        tuple(pair for _, split, pair in rows if split == name) for name in SPLITS)
+        tuple(one for _, split, one in rows if split == name) for name in SPLITS)
     return Shard(owners[0], train, validation, test)
 
 
@@ -184,25 +184,26 @@ def read_population(folder: Path) -> Population:
 
 def _lines(shard: Shard) -> Iterator[str]:
     for split in SPLITS:
-        for pair in shard.split(split):
-            row = {"shard": shard.client_id, "split": split, **vars(pair)}
+        for one in shard.split(split):
+            row = {"shard": shard.client_id, "split": split, **vars(one)}
             try:
                 yield json.dumps(row, allow_nan=False)
             except (TypeError, ValueError) as error:
-                raise DataError(f"a pair of client {shard.client_id!r} cannot be written: {error}; "
-                                f"columns must hold JSON values, got {pair.columns}") from error
+                raise DataError(f"a preference of {shard.client_id!r} cannot be written: {error}; "
+                                f"columns must hold JSON values, got {one.columns}") from error
 
 
-def _row(row: Row) -> tuple[str, Split, PreferencePair]:
+def _row(row: Row) -> tuple[str, Split, Preference]:
     fields = dict(row)
     owner, split = text(fields, "shard"), fields.pop("split", None)
     del fields["shard"]
     if split not in SPLITS:
         raise BadRow("split", split, f"must be one of {', '.join(SPLITS)}")
     try:
-        return owner, split, PreferencePair(**{**fields, "prompt": _prompt(fields.get("prompt"))})
-    except (TypeError, KeyError) as error:
-        raise BadRow("the row", row, f"it is no preference pair: {error!r}") from None
+        kind = Rating if "completion" in fields else PreferencePair
+        return owner, split, kind(**{**fields, "prompt": _prompt(fields.get("prompt"))})
+    except (TypeError, KeyError, ValueError) as error:
+        raise BadRow("the row", row, f"it is no preference: {error!r}") from None
 
 
 def _prompt(value: Any) -> Prompt:

@@ -9,12 +9,12 @@ from fedrlhf.data.partition import partition
 from fedrlhf.data.population import Shard
 from fedrlhf.data.splits import Item
 from fedrlhf.errors import ConfigError, DataError
-from fedrlhf.types import PreferencePair
+from fedrlhf.types import Preference
 
 _SHOWN_VALUES = 5
 
 
-def site_shard(pairs: Sequence[PreferencePair], client_id: str, settings: Partition,
+def site_shard(pairs: Sequence[Preference], client_id: str, settings: Partition,
                seed: int) -> Shard:
     """Deal one client's preferences to its splits as `partition` would among all clients.
 
@@ -47,7 +47,7 @@ def _check(settings: Partition) -> None:
                               f"makes its own shard with partition.{key}={needed}")
 
 
-def _own(pairs: Sequence[PreferencePair], client_id: str, column: str) -> list[PreferencePair]:
+def _own(pairs: Sequence[Preference], client_id: str, column: str) -> list[Preference]:
     values = [value_of(Item(pair, ""), column) for pair in pairs]
     if any(values):
         own = [pair for pair, value in zip(pairs, values, strict=True) if value == client_id]

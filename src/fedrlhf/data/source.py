@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from fedrlhf.types import PreferencePair, Prompt
+from fedrlhf.types import Preference, Prompt
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Source(Protocol):
 
     name: str
 
-    def preferences(self) -> list[PreferencePair]:
+    def preferences(self) -> list[Preference]:
         """Return every preference once; ``client_id`` is "" where the source names no person."""
 
     def instructions(self) -> Instructions:

@@ -1,4 +1,4 @@
-"""Preference pairs in a stable order, and their prompts dealt to train, validation and test."""
+"""Preferences in a stable order, and their prompts dealt to train, validation and test."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,36 +10,37 @@ from fedrlhf.config.schema import Partition
 from fedrlhf.data.population import Shard
 from fedrlhf.data.turns import prompt_key
 from fedrlhf.errors import DataError
-from fedrlhf.types import SPLITS, PreferencePair, Split
+from fedrlhf.types import SPLITS, Preference, Split
 
 
 @dataclass(frozen=True)
 class Item:
-    """A preference pair with the key of its prompt."""
+    """A preference with the key of its prompt."""
 
-    pair: PreferencePair
+    preference: Preference
     prompt: str
 
 
-def in_stable_order(pairs: Iterable[PreferencePair]) -> list[Item]:
-    """Sort pairs by what they say, so that no result depends on the order they came in.
+def in_stable_order(preferences: Iterable[Preference]) -> list[Item]:
+    """Sort preferences by what they say, so that no result depends on the order they came in.
 
     Raises:
         DataError: A column holds something that JSON cannot express.
     """
     try:
-        keyed = [(json.dumps(vars(pair), sort_keys=True, allow_nan=False), pair) for pair in pairs]
+        keyed = [(json.dumps(vars(one), sort_keys=True, allow_nan=False), one)
+                 for one in preferences]
     except (TypeError, ValueError) as error:
-        raise DataError(f"the columns of a preference pair must hold JSON values: {error}"
+        raise DataError(f"the columns of a preference must hold JSON values: {error}"
                         ) from error
-    return [Item(pair, prompt_key(pair.prompt)) for _, pair in sorted(keyed, key=lambda k: k[0])]
+    return [Item(one, prompt_key(one.prompt)) for _, one in sorted(keyed, key=lambda k: k[0])]
 
 
 def choices_by_prompt(items: Iterable[Item]) -> dict[str, int]:
-    """Count, for each prompt in sorted order, the pairs that are not ties."""
+    """Count, for each prompt in sorted order, the preferences that are not ties."""
     counts: dict[str, int] = {}
     for item in items:
-        counts[item.prompt] = counts.get(item.prompt, 0) + (not item.pair.tie)
+        counts[item.prompt] = counts.get(item.prompt, 0) + (not item.preference.tie)
     return dict(sorted(counts.items()))
 
 
@@ -51,7 +52,7 @@ def deal(choices: Mapping[str, int], settings: Partition,
     choice as far as there are any: a split of ties only would train and test nothing.
 
     Args:
-        choices: Number of pairs that are not ties, by prompt.
+        choices: Number of preferences that are not ties, by prompt.
         settings: The shares ``validation`` and ``test``.
         rng: Decides which prompt goes where.
     """
@@ -82,8 +83,8 @@ def quotas(prompts: int, settings: Partition) -> dict[Split, int]:
 
 
 def shard_of(client_id: str, items: Iterable[Item], splits: Mapping[str, Split]) -> Shard:
-    """Put a client's pairs into the splits of their prompts, in the order given."""
-    found: dict[Split, list[PreferencePair]] = {name: [] for name in SPLITS}
+    """Put a client's preferences into the splits of their prompts, in the order given."""
+    found: dict[Split, list[Preference]] = {name: [] for name in SPLITS}
     for item in items:
-        found[splits[item.prompt]].append(item.pair)
+        found[splits[item.prompt]].append(item.preference)
     return Shard(client_id, *(tuple(found[name]) for name in SPLITS))

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.distance import jensenshannon
 
 from fedrlhf.data.population import Population, Shard
-from fedrlhf.types import SPLITS, PreferencePair, Split
+from fedrlhf.types import SPLITS, Preference, PreferencePair, Split, only_pairs
 
 
 def summarise(population: Population, column: str = "topic") -> dict[str, Any]:
@@ -20,9 +20,10 @@ def summarise(population: Population, column: str = "topic") -> dict[str, Any]:
         column: Whose values are compared between clients.
 
     Returns:
-        ``clients``, ``pairs`` and ``ties`` (numbers); ``counts`` (the population's); ``sizes``
-        (for ``all`` and each split the min, median, max and total of the clients' numbers of
-        pairs, ties included); ``chosen_first`` (share of the choices, not ties, whose chosen
+        ``clients``, ``pairs`` (preferences of any kind), ``ratings`` (of these) and ``ties``
+        (numbers); ``counts`` (the population's); ``sizes`` (for ``all`` and each split the min,
+        median, max and total of the clients' numbers of preferences, ties included);
+        ``chosen_first`` (share of the choices, not ties, whose chosen
         completion was shown first); ``longer`` (std, min, median and max over clients of the share
         of choices for the longer completion, in characters; small shards alone make it vary);
         ``divergence`` (mean over clients of the Jensen-Shannon divergence in bits, 0 to 1, between
@@ -30,12 +31,14 @@ def summarise(population: Population, column: str = "topic") -> dict[str, Any]:
         the same for each client. A number that the pairs do not determine is absent.
     """
     shards = population.shards
-    everyone = _values((pair for shard in shards for pair in shard.pairs), column)
+    everyone = _values((one for shard in shards for one in shard.preferences), column)
     rows = [_row(shard, column, everyone) for shard in shards]
     ties = sum(shard.ties for shard in shards)
-    pairs = [pair for shard in shards for pair in shard.pairs]
+    preferences = [one for shard in shards for one in shard.preferences]
+    pairs = only_pairs(preferences)
     return {
-        "clients": len(shards), "pairs": len(pairs), "ties": ties,
+        "clients": len(shards), "pairs": len(preferences), "ties": ties,
+        **_present("ratings", len(preferences) - len(pairs) or None),
         "counts": dict(population.counts),
         "sizes": {name: _spread([row["sizes"][name] for row in rows], total=True)
                   for name in ("all", *SPLITS)},
@@ -81,12 +84,13 @@ def divergence(one: Mapping[str, int], other: Mapping[str, int]) -> float | None
 
 
 def _row(shard: Shard, column: str, everyone: Mapping[str, int]) -> dict[str, Any]:
+    pairs = only_pairs(shard.preferences)
     return {
         "client_id": shard.client_id,
-        "sizes": {"all": len(shard.pairs), **shard.sizes()}, "ties": shard.ties,
-        **_present("chosen_first", chosen_first(shard.pairs)),
-        **_present("longer", longer_share(shard.pairs)),
-        **_present("divergence", divergence(_values(shard.pairs, column), everyone)),
+        "sizes": {"all": len(shard.preferences), **shard.sizes()}, "ties": shard.ties,
+        **_present("chosen_first", chosen_first(pairs)),
+        **_present("longer", longer_share(pairs)),
+        **_present("divergence", divergence(_values(shard.preferences, column), everyone)),
     }
 
 
@@ -101,9 +105,9 @@ def _heterogeneity(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, 
     return found
 
 
-def _values(pairs: Iterable[PreferencePair], column: str) -> Counter[str]:
-    return Counter(str(pair.columns[column]) for pair in pairs
-                   if pair.columns.get(column) is not None)
+def _values(preferences: Iterable[Preference], column: str) -> Counter[str]:
+    return Counter(str(one.columns[column]) for one in preferences
+                   if one.columns.get(column) is not None)
 
 
 def _spread(numbers: Sequence[float], total: bool = False) -> dict[str, float]:

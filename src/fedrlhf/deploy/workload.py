@@ -14,7 +14,7 @@ from fedrlhf.federation.client_grid import Client
 from fedrlhf.models.load import LANGUAGE
 from fedrlhf.models.skeleton import Skeleton, skeleton
 from fedrlhf.objectives.base import Objective
-from fedrlhf.types import as_text
+from fedrlhf.types import as_text, only_pairs
 
 _CHARACTERS = 4.0  # of a token, where no tokenizer is at hand
 _UNKNOWN_PAIRS = (100, 10, 20)  # train, validation and test of a client whose data are not here
@@ -134,7 +134,7 @@ def _clients(config: schema.Config, population: Population | None) -> list[Clien
 def _text_tokens(population: Population | None) -> dict[str, float]:
     if population is None:
         return {}
-    pairs = [pair for shard in population.shards for pair in shard.pairs]
+    pairs = [pair for shard in population.shards for pair in only_pairs(shard.preferences)]
     characters = {"prompt": [len(as_text(pair.prompt)) for pair in pairs],
                   "chosen": [len(pair.chosen) for pair in pairs],
                   "rejected": [len(pair.rejected) for pair in pairs]}

@@ -16,7 +16,7 @@ from fedrlhf.models.runtime import seeded
 from fedrlhf.seeding import generator
 from fedrlhf.selectors.batching import training_steps
 from fedrlhf.selectors.judge import Judge
-from fedrlhf.types import CompletionPair, PreferencePair
+from fedrlhf.types import CompletionPair, Preference, only_pairs
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Objective(ABC):
         trains: What it trains: a ``judge`` of completions (stage select) or the ``policy``
             (stage rlhf).
         head: What the trained model ends in (`models.load.load_base`).
+        learns_from: Which preferences it learns from, in words: pair, rating or prompt.
         reads: The texts of each sequence that a step reads of a pair, for `fedrlhf plan`.
         reads_reference: Whether it reads all its pairs under the reference in each round as well.
         optimizer: adamw, sgd or rmsprop.
@@ -67,6 +68,7 @@ class Objective(ABC):
 
     trains: ClassVar[str] = "judge"
     head: ClassVar[str] = LANGUAGE
+    learns_from: ClassVar[str] = "pair"
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen", "rejected"),) * 2
     reads_reference: ClassVar[bool] = False
 
@@ -100,36 +102,37 @@ class Objective(ABC):
         """Return what is trained, on the process's shared base model."""
 
     @abstractmethod
-    def prepare(self, judge: Any, pairs: Sequence[PreferencePair]) -> "Prepared":
-        """Encode a client's pairs; ties and what does not fit are left out and counted."""
+    def prepare(self, judge: Any, preferences: Sequence[Preference]) -> "Prepared":
+        """Encode what it learns from; ties and what does not fit are left out and counted."""
 
-    def train(self, config: schema.Config, pairs: Sequence[PreferencePair],
+    def train(self, config: schema.Config, preferences: Sequence[Preference],
               task: LocalTask) -> LocalResult:
         """Take the local steps from the task's adapter.
 
         Raises:
-            RunFailed: No pair can be trained on, or the loss is not finite.
+            RunFailed: No preference can be trained on, or the loss is not finite.
         """
         judge = self.open(config, task.reference)
-        prepared = self.prepare(judge, pairs)
+        prepared = self.prepare(judge, preferences)
         if not prepared.lengths:
-            raise RunFailed("this client has no pair that can be trained on: all are ties or "
-                            f"longer than {prepared.limit}")
+            raise RunFailed(f"this client has no {self.learns_from} that can be trained on: all "
+                            f"are ties or longer than {prepared.limit}")
         losses = self._steps(judge.slot, prepared, task)
         return LocalResult(judge.slot.read(), len(prepared.lengths), {
             "train_loss": float(np.mean(losses)), "steps": float(len(losses)),
             "cut_pairs": float(prepared.cut), "left_out_pairs": float(prepared.left_out)})
 
-    def losses(self, config: schema.Config, pairs: Sequence[PreferencePair],
+    def losses(self, config: schema.Config, preferences: Sequence[Preference],
                adapters: Sequence[np.ndarray],
                reference: np.ndarray | None = None) -> np.ndarray:
-        """Return each adapter's mean loss on the pairs that are no ties, (adapter,); NaN without.
+        """Return each adapter's mean loss on what is no tie, (adapter,); NaN without.
 
         By default the logistic loss -log sigmoid(z) of the judge's log-odds z that the chosen
         completion is better, over both orders.
         """
         judge = self.open(config, reference)
-        judged = [CompletionPair(p.prompt, p.chosen, p.rejected) for p in pairs if not p.tie]
+        judged = [CompletionPair(p.prompt, p.chosen, p.rejected) for p in only_pairs(preferences)
+                  if not p.tie]
         found = np.full(len(adapters), np.nan)
         for index, adapter in enumerate(adapters):
             judge.slot.write(adapter)

@@ -11,7 +11,7 @@ from fedrlhf.objectives.base import Objective, Prepared
 from fedrlhf.selectors.batching import token_batches
 from fedrlhf.selectors.encode import Judgement
 from fedrlhf.selectors.selector import Selector, open_selector
-from fedrlhf.types import CompletionPair, PreferencePair
+from fedrlhf.types import CompletionPair, Preference, only_pairs
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Choice(Objective):
         """Return the selector; it has no reference."""
         return open_selector(config)
 
-    def prepare(self, judge: Selector, pairs: Sequence[PreferencePair]) -> Prepared:
+    def prepare(self, judge: Selector, preferences: Sequence[Preference]) -> Prepared:
         """Encode the pairs in both orders."""
         examples = []
-        for pair in pairs:
+        for pair in only_pairs(preferences):
             if pair.tie:
                 continue
             orders = judge.encode(CompletionPair(pair.prompt, pair.chosen, pair.rejected))

@@ -14,7 +14,7 @@ from fedrlhf.models.likelihood import Written
 from fedrlhf.objectives.base import Objective, Prepared
 from fedrlhf.objectives.pairs import backward, encode_pairs
 from fedrlhf.objectives.policy import Policy, open_policy
-from fedrlhf.types import PreferencePair
+from fedrlhf.types import Preference, only_pairs
 
 
 @dataclass(kw_only=True)
@@ -45,9 +45,9 @@ class Dpo(Objective):
         """Return the policy; its log-odds are differences of implicit rewards."""
         return open_policy(config, self.beta, self.max_length, reference)
 
-    def prepare(self, judge: Policy, pairs: Sequence[PreferencePair]) -> Prepared:
+    def prepare(self, judge: Policy, preferences: Sequence[Preference]) -> Prepared:
         """Encode the pairs and read their log-probabilities under the reference once."""
-        encoded = encode_pairs(pairs, judge.encode)
+        encoded = encode_pairs(only_pairs(preferences), judge.encode)
         flat = [one for both in zip(encoded.chosen, encoded.rejected, strict=True) for one in both]
         known = dict(zip(flat, judge.reference_log_probs(flat).tolist(), strict=True))
 

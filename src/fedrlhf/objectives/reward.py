@@ -14,7 +14,7 @@ from fedrlhf.models.load import SCORE
 from fedrlhf.objectives.base import Objective, Prepared
 from fedrlhf.objectives.pairs import backward, encode_pairs
 from fedrlhf.selectors.reward_model import RewardModel, open_reward_model
-from fedrlhf.types import PreferencePair
+from fedrlhf.types import Preference, only_pairs
 
 
 @dataclass(kw_only=True)
@@ -31,9 +31,9 @@ class Reward(Objective):
         """Return the reward model; it has no reference."""
         return open_reward_model(config)
 
-    def prepare(self, judge: RewardModel, pairs: Sequence[PreferencePair]) -> Prepared:
+    def prepare(self, judge: RewardModel, preferences: Sequence[Preference]) -> Prepared:
         """Encode the pairs, each completion with its prompt."""
-        encoded = encode_pairs(pairs, judge.encode)
+        encoded = encode_pairs(only_pairs(preferences), judge.encode)
 
         def loss(written: list[Written], weights: Tensor) -> Tensor:
             rewards = judge.rewards(written)

@@ -13,20 +13,22 @@ from fedrlhf.models.likelihood import Written
 from fedrlhf.objectives.base import Objective, Prepared
 from fedrlhf.objectives.policy import Policy, open_policy
 from fedrlhf.selectors.batching import written_batches
-from fedrlhf.types import PreferencePair
+from fedrlhf.types import Preference, PreferencePair, Prompt
 
 
 @dataclass(kw_only=True)
 class Sft(Objective):
     """Mean over tokens of -log pi(token | what came before), on the chosen completions.
 
-    The prompt's tokens do not count. A pair's weight is the weight of its tokens.
+    Completions that were rated as good count as chosen. The prompt's tokens do not count. A
+    preference's weight is the weight of its tokens.
 
     Attributes:
         max_length: Tokens of a prompt and a completion; a longer prompt loses its beginning.
     """
 
     trains: ClassVar[str] = "policy"
+    learns_from: ClassVar[str] = "chosen or well rated completion"
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen"),)
 
     max_length: int
@@ -35,10 +37,10 @@ class Sft(Objective):
         """Return the policy; its log-odds are differences of log-ratios to the reference."""
         return open_policy(config, 1.0, self.max_length, reference)
 
-    def prepare(self, judge: Policy, pairs: Sequence[PreferencePair]) -> Prepared:
-        """Encode the chosen completions."""
-        chosen = [(judge.encode(pair.prompt, pair.chosen), pair.weight)
-                  for pair in pairs if not pair.tie]
+    def prepare(self, judge: Policy, preferences: Sequence[Preference]) -> Prepared:
+        """Encode the chosen completions and those that were rated as good."""
+        chosen = [(judge.encode(prompt, text), weight)
+                  for prompt, text, weight in _demonstrated(preferences)]
         written = [(one, weight) for one, weight in chosen if one is not None]
         return Prepared(
             [one.tokens for one, _ in written],
@@ -46,13 +48,13 @@ class Sft(Objective):
             sum(one.cut > 0 for one, _ in written), len(chosen) - len(written),
             f"objective.max_length={self.max_length}")
 
-    def losses(self, config: schema.Config, pairs: Sequence[PreferencePair],
+    def losses(self, config: schema.Config, preferences: Sequence[Preference],
                adapters: Sequence[np.ndarray],
                reference: np.ndarray | None = None) -> np.ndarray:
-        """Return each adapter's mean loss a token on the chosen completions."""
+        """Return each adapter's mean loss a token on the completions to imitate."""
         policy = self.open(config, reference)
-        written = [one for pair in pairs if not pair.tie
-                   if (one := policy.encode(pair.prompt, pair.chosen)) is not None]
+        written = [one for prompt, text, _ in _demonstrated(preferences)
+                   if (one := policy.encode(prompt, text)) is not None]
         found = np.full(len(adapters), np.nan)
         for index, adapter in enumerate(adapters):
             policy.slot.write(adapter)
@@ -63,6 +65,13 @@ class Sft(Objective):
                         for part in written_batches(written, policy.budget)
                     ) / sum(len(one.completion) for one in written)
         return found
+
+
+def _demonstrated(preferences: Sequence[Preference]) -> list[tuple[Prompt, str, float]]:
+    """Return prompt, completion and weight of what a client would imitate."""
+    return [(one.prompt, one.chosen if isinstance(one, PreferencePair) else one.completion,
+             one.weight) for one in preferences
+            if not one.tie and (isinstance(one, PreferencePair) or one.desirable)]
 
 
 def _nll(written: Sequence[Written], policy: Policy) -> Tensor:

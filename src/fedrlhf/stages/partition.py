@@ -22,7 +22,7 @@ def run(context: Context) -> None:
     write_population(context.run.folder("partition"), population, summarise(population))
     context.progress.message(
         f"partition: {len(population.shards)} clients, "
-        f"{sum(len(shard.pairs) for shard in population.shards)} pairs"
+        f"{sum(len(shard.preferences) for shard in population.shards)} pairs"
         + (f"; left out: {_in_words(missing)}" if missing else ""))
 
 
