@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from fedrlhf.config import schema
-from fedrlhf.data.turns import prompt_key
 from fedrlhf.errors import ConfigError, RunFailed
-from fedrlhf.models.likelihood import encode_prompt, token_log_probs
+from fedrlhf.models.likelihood import token_log_probs
 from fedrlhf.models.runtime import precision, seeded
 from fedrlhf.objectives.base import LocalResult, LocalSteps, LocalTask, Objective
 from fedrlhf.objectives.policy import Policy, open_policy
-from fedrlhf.objectives.rollouts import Ask, Rollouts, write_rollouts
+from fedrlhf.objectives.rollouts import Rollouts, asks_of, write_rollouts
 from fedrlhf.selectors.batching import written_batches
 from fedrlhf.types import Preference
 
@@ -41,6 +40,7 @@ class Online(Objective):
     learns_from: ClassVar[str] = "prompt"
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen"),)
     reads_reference: ClassVar[bool] = True
+    needs_reward: ClassVar[bool] = True
     least_completions: ClassVar[int] = 1
 
     beta: float
@@ -86,7 +86,7 @@ class Online(Objective):
         if task.scorer is None:
             raise RunFailed("an online objective needs a reward, and this client has opened none")
         policy = self.open(config, task.reference)
-        asks = self.asks(policy, preferences)
+        asks = asks_of(policy, preferences, self.max_length - self.max_new_tokens)
         if not asks:
             raise RunFailed("this client has no prompt that can be answered: all are longer than "
                             f"objective.max_length={self.max_length} allows")
@@ -117,15 +117,6 @@ class Online(Objective):
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         return total
-
-    def asks(self, policy: Policy, preferences: Sequence[Preference]) -> list[Ask]:
-        """Return the different prompts of each person, as far as they fit, in a stable order."""
-        distinct = {(prompt_key(one.prompt), one.client_id): one for one in preferences}
-        encoded = [(one, encode_prompt(policy.base, one.prompt,
-                                       self.max_length - self.max_new_tokens))
-                   for one in distinct.values()]
-        return [Ask(one.prompt, tokens[0], one.client_id)
-                for one, tokens in encoded if tokens is not None]
 
 
 def summary(seen: Sequence[Rollouts]) -> dict[str, float]:
