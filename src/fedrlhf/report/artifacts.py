@@ -79,8 +79,12 @@ class Artifacts:
 
     @property
     def policy_stage(self) -> str | None:
-        """The last finished stage that trained the tutor itself, None where there is none."""
-        return next((stage for stage in reversed(TRAINS_POLICY) if self.done(stage)), None)
+        """The last finished stage that trained the tutor itself, None where there is none.
+
+        None as well where that stage gave each client a tutor of its own.
+        """
+        stage = next((stage for stage in reversed(TRAINS_POLICY) if self.done(stage)), None)
+        return stage if stage and not any((self.run.path / stage).glob("policy_*")) else None
 
     @property
     def federated(self) -> str:
