@@ -41,7 +41,8 @@ _AT_LEAST: dict[str, float] = {
         "batch_size": 1, "micro_batch_size": 1, "max_length": 16, "checkpoint_steps": 1,
         "max_steps": 1}.items()},
     "align.snapshots": 1, "sft.limit": 1,
-    "evaluate.prompts": 2, "evaluate.client_prompts": 1, "evaluate.max_length": 16, "evaluate.samples": 1, "evaluate.best_of": 1,
+    "evaluate.client_prompts": 1, "evaluate.max_length": 16, "evaluate.prompts": 2,
+    "evaluate.samples": 1, "evaluate.best_of": 1,
     "evaluate.resamples": 100,
     **{f"{stage}.sampling.{key}": 1 for stage in ("label", "evaluate")
        for key in ("max_new_tokens", "batch_prompts")},

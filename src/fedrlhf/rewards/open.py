@@ -1,5 +1,7 @@
 """From the configuration's section `reward` to a client's scorer."""
 
+from collections.abc import Iterable
+
 from fedrlhf.config import build, schema
 from fedrlhf.data.source import Source
 from fedrlhf.errors import ConfigError
@@ -17,7 +19,7 @@ def open_scorer(client: Client) -> Mixed:
                  settings.weights.get(client.client_id, settings.weight), settings.bound)
 
 
-def check_reward(config: schema.Config, source: Source, clients: list[str]) -> None:
+def check_reward(config: schema.Config, source: Source) -> None:
     """Refuse rewards that cannot work in this run, before its first round.
 
     Raises:
@@ -25,6 +27,14 @@ def check_reward(config: schema.Config, source: Source, clients: list[str]) -> N
     """
     for name in PARTS:
         _part(config, name).check(config, source)
+
+
+def check_weights(config: schema.Config, clients: Iterable[str]) -> None:
+    """Refuse lambdas of clients that do not exist.
+
+    Raises:
+        ConfigError: Names them.
+    """
     if unknown := sorted(set(config.reward.weights) - set(clients)):
         raise ConfigError(f"reward.weights names {', '.join(unknown)}, but the clients are "
                           f"{', '.join(sorted(clients)[:5])} …")

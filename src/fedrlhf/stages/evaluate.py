@@ -17,6 +17,7 @@ from fedrlhf.models.adapters import AdapterSlot
 from fedrlhf.models.runtime import all_cores, prepare_process
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.evaluate_policy import evaluate_policy, trained_policies
+from fedrlhf.stages.evaluate_rewards import evaluate_rewards, wanted
 from fedrlhf.stages.rlhf import load_policies, own_policies, policy_grid, shared
 from fedrlhf.stages.select import load_selectors, own_selectors
 
@@ -50,7 +51,18 @@ def _at_the_clients(context: Context) -> dict[str, float]:
     counts = _ask_clients(context)
     prepare_process(threads=all_cores())  # a client in this process has used one
     write_json(context.run.folder("evaluate") / CLIENTS, _client_rows(context, counts))
-    return _named(context, _selector_results(context, counts)) | _group_results(context, counts)
+    return (_named(context, _selector_results(context, counts)) | _group_results(context, counts)
+            | _rewards(context))
+
+
+def _rewards(context: Context) -> dict[str, float]:
+    """Measure what the policy's completions are worth to the clients, where rewards are known."""
+    if context.federated_stage != "rlhf" or not wanted(context):
+        return {}
+    slot = context.objective.open(context.config).slot
+    policies, own = load_policies(context, slot), own_policies(context)
+    return evaluate_rewards(context, policy_grid(context, slot), {
+        client: policies[index] for client, index in own.items()})
 
 
 def _ask_clients(context: Context) -> dict[str, Counts]:

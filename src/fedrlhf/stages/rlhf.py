@@ -9,6 +9,7 @@ from fedrlhf.federation.client_grid import ClientGrid
 from fedrlhf.federation.messages import to_arrays
 from fedrlhf.files import read_json, write_json
 from fedrlhf.models.adapters import AdapterSlot
+from fedrlhf.rewards.open import check_weights
 from fedrlhf.seeding import seed_for
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.federated import GROUPING, train_adapters
@@ -33,6 +34,8 @@ def run(context: Context) -> None:
         raise ConfigError(f"strategy={type(context.strategy).__name__} keeps {count} adapters, the "
                           "stage rlhf trains one policy: choose strategy=fedbis or another that "
                           "averages all clients, or strategy=local_only (conf/strategy/)")
+    if context.objective.needs_reward:
+        check_weights(context.config, (client.client_id for client in grid.clients))
     start = start_policy(context)
     if start is None:
         start = slot.initial(seed_for(context.config.run.seed, "policy"))
