@@ -1,4 +1,4 @@
-"""FedRLHF, the stage rlhf with an online objective: what travels, what is averaged, what is kept."""
+"""FedRLHF, the stage rlhf with an online objective: what travels and what is averaged."""
 
 from pathlib import Path
 

@@ -13,7 +13,8 @@ from fedrlhf.tracking.run_directory import REPORT, RunDirectory
 
 _SECTIONS = (sections.shards, sections_tutor.sft, sections.selectors, sections_groups.groups,
              sections_groups.agreement, sections_rewards.rewards, sections_tutor.labels,
-             sections_tutor.dpo, sections_tutor.best_of, sections_tutor.samples, sections_tutor.cost)
+             sections_tutor.dpo, sections_tutor.best_of, sections_tutor.samples,
+             sections_tutor.cost)
 
 
 def write_report(run: RunDirectory, out: Path | None = None) -> Path:

@@ -33,7 +33,8 @@ class Planted(Reward):
         """
         truth = source.truth()
         if truth is None or not truth.any_text:
-            lacks = "no planted truth" if truth is None else "no truth about what the tutor writes"
+            lacks = "no planted truth" if truth is None else (
+                "no truth about what the tutor writes")
             raise ConfigError(f"the data {source.name!r} have {lacks}: choose other rewards, for example "
                               "reward/shared=function and reward/personal=own_reward_model "
                               "(conf/reward/)")
