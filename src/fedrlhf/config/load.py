@@ -17,7 +17,7 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from fedrlhf.config import schema, sources
+from fedrlhf.config import objectives, schema, sources
 from fedrlhf.config.validate import validate
 from fedrlhf.errors import ConfigError
 
@@ -29,7 +29,7 @@ _COMPONENTS: dict[str, dict[str, type]] = {
              "ultrafeedback": sources.UltraFeedbackSource, "prism": sources.PrismSource,
              "chatbot_arena": sources.ChatbotArenaSource},
     "objective": {"choice": schema.Choice, "reward": schema.Reward, "dpo": schema.LocalDpo,
-                  "sft": schema.LocalSft},
+                  "sft": schema.LocalSft, **objectives.COMPONENTS},
     "strategy": {"fedbis": schema.FedBis, "fedbiscuit": schema.FedBiscuit, "ifca": schema.Ifca,
                  "step_matched_fedbis": schema.StepMatchedFedBis,
                  "local_only": schema.LocalOnly},

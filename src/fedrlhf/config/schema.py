@@ -111,6 +111,7 @@ class LocalTraining:
     local_steps: int | None = 10  # optimiser steps in a round; null: local_epochs decides
     local_epochs: int = 1
     batch_size: int = 8  # pairs in a step
+    optimizer_state: str = "reset"  # reset | keep: a client goes on with its last round's moments
 
 
 @dataclass
