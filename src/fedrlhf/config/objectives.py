@@ -7,25 +7,20 @@ from fedrlhf.config.schema import LocalTraining
 
 @dataclass
 class LocalOnline(LocalTraining):
-    """What the objectives share that learn from completions which the policy writes (stage rlhf).
-
-    A step writes `completions` for each of `batch_size` prompts.
-    """
+    """Steps on completions that the policy writes for the client's own prompts (stage rlhf)."""
 
     learning_rate: float = 1e-3
-    local_steps: int | None = 5
-    batch_size: int = 4
-    beta: float = 0.05  # weight of the divergence from the reference
-    kl_target: float | None = None  # nats a completion towards which a client moves its beta
-    completions: int = 4  # K, of each prompt
-    max_new_tokens: int = 64
-    max_length: int = 1024  # tokens of a prompt and a completion
+    beta: float = 0.05  # reward for each nat of divergence from the reference
+    kl_target: float | None = None  # nats a completion towards which each client moves its beta
+    completions: int = 4  # of each prompt in a step
+    max_new_tokens: int = 96
+    max_length: int = 1024
     iterations: int = 1  # optimiser steps on the same completions
 
 
 @dataclass
 class LocalRloo(LocalOnline):
-    """REINFORCE with a leave-one-out baseline."""
+    """REINFORCE with a leave-one-out baseline on the client's own reward."""
 
     _target_: str = "fedrlhf.objectives.rloo.Rloo"
     clip: float = 0.2

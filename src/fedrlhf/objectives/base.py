@@ -73,6 +73,7 @@ class Objective(ABC):
         learns_from: Which preferences it learns from, in words: pair, rating or prompt.
         reads: The texts of each sequence that a step reads of a pair, for `fedrlhf plan`.
         reads_reference: Whether it reads all its pairs under the reference in each round as well.
+        needs_reward: Whether it maximises the rewards of the section `reward`.
         optimizer: adamw, sgd or rmsprop.
         learning_rate: Of every local step.
         betas: Of AdamW.
@@ -90,6 +91,7 @@ class Objective(ABC):
     learns_from: ClassVar[str] = "pair"
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen", "rejected"),) * 2
     reads_reference: ClassVar[bool] = False
+    needs_reward: ClassVar[bool] = False
 
     optimizer: str
     learning_rate: float

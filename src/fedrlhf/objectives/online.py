@@ -10,14 +10,12 @@ import torch
 from torch import Tensor
 
 from fedrlhf.config import schema
-from fedrlhf.data.turns import prompt_key
 from fedrlhf.errors import ConfigError, RunFailed
-from fedrlhf.models.likelihood import encode_prompt
 from fedrlhf.models.runtime import seeded
 from fedrlhf.objectives.base import LocalResult, LocalSteps, LocalTask, Objective
 from fedrlhf.objectives.kl_control import KlControl
 from fedrlhf.objectives.policy import Policy, open_policy
-from fedrlhf.objectives.rollouts import Ask, Rollouts, write_rollouts
+from fedrlhf.objectives.rollouts import Ask, Rollouts, asks_of, write_rollouts
 from fedrlhf.objectives.scores import Scorer
 from fedrlhf.types import Preference
 
@@ -44,6 +42,7 @@ class Online(Objective):
     learns_from: ClassVar[str] = "prompt"
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen"),)
     reads_reference: ClassVar[bool] = True
+    needs_reward: ClassVar[bool] = True
     least_completions: ClassVar[int] = 1
 
     beta: float
@@ -98,7 +97,7 @@ class Online(Objective):
         if task.scorer is None:
             raise RunFailed("an online objective needs a reward, and this client has opened none")
         policy = self.open(config, task.reference)
-        asks = self.asks(policy, preferences)
+        asks = asks_of(policy, preferences, self.max_length - self.max_new_tokens)
         if not asks:
             raise RunFailed("this client has no prompt that can be answered: all are longer than "
                             f"objective.max_length={self.max_length} allows")
@@ -128,15 +127,6 @@ class Online(Objective):
     def write(self, policy: Policy, asks: Sequence[Ask], scorer: Scorer) -> Rollouts:
         """Let the policy write and the scorer score a step's completions."""
         return write_rollouts(policy, asks, scorer, self.completions, self.max_new_tokens)
-
-    def asks(self, policy: Policy, preferences: Sequence[Preference]) -> list[Ask]:
-        """Return the different prompts of each person, as far as they fit, in a stable order."""
-        distinct = {(prompt_key(one.prompt), one.client_id): one for one in preferences}
-        encoded = [(one, encode_prompt(policy.base, one.prompt,
-                                       self.max_length - self.max_new_tokens))
-                   for one in distinct.values()]
-        return [Ask(one.prompt, tokens[0], one.client_id)
-                for one, tokens in encoded if tokens is not None]
 
 
 def summary(seen: Sequence[Rollouts]) -> dict[str, float]:

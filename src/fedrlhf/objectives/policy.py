@@ -66,12 +66,17 @@ class Policy:
     def reference_token_log_probs(self, written: Sequence[Written]) -> Tensor:
         """Return log pi_ref of each completion's tokens; the active adapter stays what it was."""
         active = self.slot.read()
-        # B = 0 leaves the base as it is, so a vector of zeros is the base model.
-        self.slot.write(np.zeros_like(active) if self._reference is None else self._reference)
+        self.write_reference()
         try:
             return self.token_log_probs(written)
         finally:
             self.slot.write(active)
+
+    def write_reference(self) -> None:
+        """Make the reference the active adapter."""
+        # B = 0 leaves the base as it is, so a vector of zeros is the base model.
+        self.slot.write(np.zeros(self.slot.layout.size, np.float32) if self._reference is None
+                        else self._reference)
 
     @torch.no_grad()
     def judge(self, pairs: Sequence[CompletionPair]) -> np.ndarray:

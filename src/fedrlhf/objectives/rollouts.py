@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedrlhf.data.turns import prompt_key
 from fedrlhf.models.generate import write_tokens
-from fedrlhf.models.likelihood import Written, completion_mask
+from fedrlhf.models.likelihood import Written, completion_mask, encode_prompt
 from fedrlhf.objectives.policy import Policy
 from fedrlhf.objectives.scores import Scorer, Scores
-from fedrlhf.types import Prompt
+from fedrlhf.types import Preference, Prompt
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,21 @@ class Rollouts:
         Its mean over completions of the policy estimates KL(pi || pi_ref) in nats.
         """
         return (self.behaviour - self.reference).sum(1)
+
+
+def asks_of(policy: Policy, preferences: Sequence[Preference], max_tokens: int) -> list[Ask]:
+    """Return the different prompts of each person, as far as they fit, in a stable order.
+
+    Args:
+        policy: Whose tokenizer and template are used.
+        preferences: A split of a shard, ties among them: a prompt is a prompt.
+        max_tokens: Of a prompt; a longer one loses its beginning.
+    """
+    distinct = {(prompt_key(one.prompt), one.client_id): one for one in preferences}
+    encoded = [(one, encode_prompt(policy.base, one.prompt, max_tokens))
+               for one in distinct.values()]
+    return [Ask(one.prompt, tokens[0], one.client_id)
+            for one, tokens in encoded if tokens is not None]
 
 
 def write_rollouts(policy: Policy, asks: Sequence[Ask], scorer: Scorer, count: int,
