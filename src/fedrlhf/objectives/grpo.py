@@ -19,9 +19,10 @@ _EPSILON = 1e-4  # added to a standard deviation, as TRL does
 class Grpo(PolicyGradient):
     """Shao et al., 2024 (arXiv 2402.03300): advantages relative to the prompt's other completions.
 
-    The loss of a token is -min(rho A, clip(rho, 1 - clip, 1 + clip) A) + beta k3, with rho its
+    The loss of a token is -min(rho A, clip(rho, 1 - clip, 1 + clip) A) + beta rho k3, with rho its
     probability's ratio to that when it was written and k3 = exp(d) - d - 1, d = log(pi_ref / pi),
-    the estimate of the divergence that is never negative. TRL's GRPOTrainer minimises the same.
+    the estimate of the divergence that is never negative; with the factor rho its gradient is
+    that of the divergence (DeepSeek-V3.2, 2025). TRL's GRPOTrainer minimises the same.
 
     Attributes:
         clip: How far a token's probability may move in the steps on the same completions.
@@ -62,7 +63,7 @@ class Grpo(PolicyGradient):
         mask = part.rollouts.mask
         ratios = torch.exp(now - part.rollouts.behaviour)
         back = part.rollouts.reference - now
-        divergence = torch.exp(back) - back - 1
+        divergence = ratios * (torch.exp(back) - back - 1)
         losses = mask * (clipped_losses(ratios, part.advantages[:, None], self.clip)
                          + part.beta * divergence)
         if self.loss == "grpo":

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fedrlhf.data.turns import prompt_key
-from fedrlhf.models.generate import write_tokens
+from fedrlhf.models.generate import end_tokens, write_tokens
 from fedrlhf.models.likelihood import Written, completion_mask, encode_prompt
 from fedrlhf.objectives.policy import Policy
 from fedrlhf.objectives.scores import Scorer, Scores
@@ -108,7 +108,7 @@ def write_rollouts(policy: Policy, asks: Sequence[Ask], scorer: Scorer, count: i
                           policy.autocast)
     written = [Written(asks[row // count].tokens, one) for row, one in enumerate(tokens)]
     scores = _scored(policy, asks, scorer, tokens)
-    device = policy.base.device
+    device, ends = policy.base.device, end_tokens(policy.base)
 
     def joined(name: str) -> Tensor:
         return _tensor([getattr(one, name) for one in scores], device)
@@ -117,7 +117,7 @@ def write_rollouts(policy: Policy, asks: Sequence[Ask], scorer: Scorer, count: i
         written, list(asks), joined("total"), joined("shared"), joined("personal"),
         completion_mask(written, device), policy.token_log_probs(written),
         policy.reference_token_log_probs(written),
-        torch.tensor([len(one) < max_new_tokens for one in tokens], device=device))
+        torch.tensor([one[-1] in ends for one in tokens], device=device))
 
 
 def greedy_rewards(policy: Policy, asks: Sequence[Ask], scorer: Scorer,
