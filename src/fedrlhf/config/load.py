@@ -17,7 +17,7 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from fedrlhf.config import rewards, schema, sources
+from fedrlhf.config import objectives, rewards, schema, sources
 from fedrlhf.config.validate import validate
 from fedrlhf.errors import ConfigError
 
@@ -29,7 +29,7 @@ _COMPONENTS: dict[str, dict[str, type]] = {
              "ultrafeedback": sources.UltraFeedbackSource, "prism": sources.PrismSource,
              "chatbot_arena": sources.ChatbotArenaSource},
     "objective": {"choice": schema.Choice, "reward": schema.LocalReward, "dpo": schema.LocalDpo,
-                  "sft": schema.LocalSft, "rloo": schema.LocalRloo},
+                  "sft": schema.LocalSft, **objectives.COMPONENTS},
     **{f"reward/{part}": {
         "planted": rewards.Planted, "function": rewards.Function, "selector": rewards.Selector,
         "reward_model": rewards.RewardModel, **more}

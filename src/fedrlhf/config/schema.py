@@ -113,6 +113,7 @@ class LocalTraining:
     local_steps: int | None = 10  # optimiser steps in a round; null: local_epochs decides
     local_epochs: int = 1
     batch_size: int = 8  # pairs in a step
+    optimizer_state: str = "reset"  # reset | keep: a client goes on with its last round's moments
 
 
 @dataclass
@@ -138,26 +139,6 @@ class LocalDpo(LocalTraining):
     learning_rate: float = 5e-4
     beta: float = 0.1
     max_length: int = 1024  # tokens of a prompt and a completion
-
-
-@dataclass
-class LocalOnline(LocalTraining):
-    """Steps on completions that the policy writes for the client's own prompts (stage rlhf)."""
-
-    learning_rate: float = 1e-3
-    beta: float = 0.05  # reward for each nat of divergence from the reference
-    completions: int = 4  # of each prompt in a step
-    max_new_tokens: int = 96
-    max_length: int = 1024
-    iterations: int = 1  # optimiser steps on the same completions
-
-
-@dataclass
-class LocalRloo(LocalOnline):
-    """REINFORCE with a leave-one-out baseline on the client's own reward."""
-
-    _target_: str = "fedrlhf.objectives.rloo.Rloo"
-    clip: float = 0.2
 
 
 @dataclass

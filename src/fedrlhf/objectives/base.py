@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError, RunFailed
 from fedrlhf.models.adapters import AdapterSlot
 from fedrlhf.models.load import LANGUAGE
+from fedrlhf.objectives.kept import optimizer_arrays, restore_optimizer
 from fedrlhf.objectives.scores import Scorer
 from fedrlhf.seeding import generator
 from fedrlhf.selectors.batching import training_steps
@@ -80,6 +82,8 @@ class Objective(ABC):
         local_steps: Optimiser steps in a round; None: `local_epochs` decides.
         local_epochs: Passes over the client's pairs in a round.
         batch_size: Pairs in a step.
+        optimizer_state: ``reset`` makes the optimiser anew in each round; ``keep`` lets a client
+            continue with the moments of its last round (`LocalResult.private`).
     """
 
     trains: ClassVar[str] = "judge"
@@ -97,11 +101,15 @@ class Objective(ABC):
     local_steps: int | None
     local_epochs: int
     batch_size: int
+    optimizer_state: str = "reset"
 
     def __post_init__(self) -> None:
         if self.optimizer not in _OPTIMIZERS:
             raise ConfigError(f"objective.optimizer must be one of {', '.join(_OPTIMIZERS)}, "
                               f"got {self.optimizer!r}")
+        if self.optimizer_state not in _STATES:
+            raise ConfigError(f"objective.optimizer_state must be one of {', '.join(_STATES)}, "
+                              f"got {self.optimizer_state!r}")
         for key in ("learning_rate", "max_grad_norm", "local_epochs", "batch_size"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"objective.{key} must be greater than 0, "
@@ -148,17 +156,40 @@ class Objective(ABC):
 
     def planned(self, lengths: Sequence[int], seed: int) -> list[list[int]]:
         """Return which of the examples with these lengths each step of a round sees."""
-        steps = self.local_steps or self.local_epochs * -(-len(lengths) // self.batch_size)
-        return training_steps(lengths, self.batch_size, steps, generator(seed, "steps"))
+        return training_steps(lengths, self.batch_size, self.step_count(len(lengths)),
+                              generator(seed, "steps"))
+
+    def step_count(self, examples: int) -> int:
+        """Return how many steps a round has with so many examples."""
+        return self.local_steps or self.local_epochs * -(-examples // self.batch_size)
 
 
 class LocalSteps:
-    """A client's optimiser in one round."""
+    """A client's optimiser in one round.
 
-    def __init__(self, objective: Objective, slot: AdapterSlot, task: LocalTask) -> None:
+    Args:
+        objective: Whose settings it has.
+        slot: Where the adapter is trained.
+        task: The adapter to start from, and what the client kept.
+        head: A module of the client's own that is trained beside the adapter; the norm of its
+            gradient is clipped by itself.
+        head_rate: Its learning rate.
+    """
+
+    def __init__(self, objective: Objective, slot: AdapterSlot, task: LocalTask,
+                 head: nn.Module | None = None, head_rate: float = 0.0) -> None:
         self.objective, self.slot, self.mu = objective, slot, task.proximal_mu
+        self.head, self.groups = head, [slot.parameters]
+        rates = [objective.learning_rate]
+        if head is not None:
+            self.groups.append(list(head.parameters()))
+            rates.append(head_rate)
         slot.write(task.adapter)
-        self.optimizer = _OPTIMIZERS[objective.optimizer](objective, slot.parameters)
+        self.optimizer = _OPTIMIZERS[objective.optimizer](objective, [
+            {"params": group, "lr": rate}
+            for group, rate in zip(self.groups, rates, strict=True)])
+        if objective.optimizer_state == "keep":
+            restore_optimizer(self.optimizer, task.private)
         self.anchor = [p.detach().clone() for p in slot.parameters]
 
     def step(self, backward: Callable[[], float]) -> float:
@@ -179,11 +210,18 @@ class LocalSteps:
         if not np.isfinite(loss):
             raise RunFailed(f"the local loss became {loss}; lower objective.learning_rate "
                             f"(now {self.objective.learning_rate:g})")
-        torch.nn.utils.clip_grad_norm_(self.slot.parameters, self.objective.max_grad_norm)
+        for group in self.groups:
+            torch.nn.utils.clip_grad_norm_(group, self.objective.max_grad_norm)
         self.optimizer.step()
         return loss
 
+    def kept(self) -> dict[str, np.ndarray]:
+        """Return the optimiser's state where the client keeps it for its next round."""
+        keeps = self.objective.optimizer_state == "keep"
+        return optimizer_arrays(self.optimizer) if keeps else {}
 
+
+_STATES = ("reset", "keep")
 _OPTIMIZERS: dict[str, Callable[[Objective, Any], torch.optim.Optimizer]] = {
     "adamw": lambda o, p: torch.optim.AdamW(p, o.learning_rate, betas=(o.betas[0], o.betas[1]),
                                             weight_decay=o.weight_decay),
