@@ -40,9 +40,9 @@ def test_the_cost_is_a_share_of_the_longer_text() -> None:
 
 @pytest.mark.parametrize(("after", "kind"), [
     ("Use  **df.mean()**, then plot it: twice", "format"),
-    ("Use df.mean(), then plot it once.", "small"),  # 1 of 13 tokens
-    ("Use df.median(axis=0), then draw it twice.", "middle"),  # 5 of 16
-    ("Use a histogram of every column of the table", "large"),  # 12 of 13
+    ("Use df.mean(), then plot it once.", "small"),  # 1 of 12 tokens
+    ("Use df.median(axis=0), then draw it twice.", "middle"),  # 5 of 15
+    ("Use a histogram of every column of the table", "large"),  # 11 of 12
     ("Wie spät ist es", "topic"),
 ])
 def test_kinds_of_edits(after: str, kind: str) -> None:

@@ -80,7 +80,7 @@ def drafts_of(judged: Sequence[Judged], reward: Reward,
         elif _says_something(one, reward):
             open_places.append(place)
         else:
-            fates[place] = _silent_fate(one)
+            fates[place] = _silent_fate(one, reward)
     rewards = {place: reward.of(judged[place]) for place in open_places}
     paired = list(_context_pairs(judged, rewards, gap))
     used = {place for draft in paired for place in draft.places}
@@ -99,8 +99,8 @@ def _says_something(one: Judged, reward: Reward) -> bool:
     return penalised or any(one.heard(channel) for channel in reward.channels)
 
 
-def _silent_fate(one: Judged) -> str:
-    if any(_comparisons(one.reading.event, one.reading.ignored)):
+def _silent_fate(one: Judged, reward: Reward) -> str:
+    if any(_comparisons(one, reward)):
         return WITHHELD
     if one.reading.evidence or one.reading.violations:
         return UNDECIDED
@@ -110,19 +110,23 @@ def _silent_fate(one: Judged) -> str:
 def _direct(one: Judged, place: int, reward: Reward) -> Iterator[Draft]:
     """Yield what the student's own comparisons give and no constraint forbids."""
     event = one.reading.event
-    if "satisfaction" not in reward.channels:
-        return
-    for kind, chosen, rejected, value in _comparisons(event, one.reading.ignored):
+    for kind, chosen, rejected, value in _comparisons(one, reward):
         own = chosen == event.answer
         wrong = one.reading.violations if own else violations_in(event, chosen)
         tie = kind == "ab" and event.ab == "tie"
-        if chosen != rejected and (tie or not wrong):
+        if tie or not wrong:
             yield Draft(kind, (place,), chosen, rejected, value, tie, _chosen_first(event, kind))
 
 
-def _comparisons(event: Event,
-                 ignored: Sequence[str]) -> Iterator[tuple[Kind, str, str, float]]:
-    """Yield kind, chosen, rejected and P(chosen is better) of a row, best first."""
+def _comparisons(one: Judged, reward: Reward) -> Iterator[tuple[Kind, str, str, float]]:
+    """Yield kind, chosen, rejected and P(chosen is better) of two different texts, best first."""
+    if "satisfaction" in reward.channels:
+        for kind, chosen, rejected, value in _logged(one.reading.event, one.reading.ignored):
+            if chosen != rejected:
+                yield kind, chosen, rejected, value
+
+
+def _logged(event: Event, ignored: Sequence[str]) -> Iterator[tuple[Kind, str, str, float]]:
     if event.ab is not None and event.alternative is not None:
         both = (event.answer, event.alternative.answer)
         first_is_chosen = event.ab == "chosen" or (

@@ -123,16 +123,19 @@ def _weights(judged: Sequence[Judged], drafts: Sequence[Draft], rules: Rules) ->
 
 def _kept(judged: Sequence[Judged], drafts: Sequence[Draft], weights: Sequence[float],
           cap: int) -> tuple[list[int], dict[int, str]]:
-    """Return the drafts to keep, by their first answer, and why the others are dropped."""
+    """Return the drafts to keep, by their first answer, and why the others are dropped.
+
+    Two ratings of one answer are the same if both find it good, or both bad.
+    """
     dropped: dict[int, str] = {}
-    seen: set[tuple[str, str, str | None]] = set()
+    seen: set[tuple[str, str, str | None, bool]] = set()
     order = sorted(range(len(drafts)), key=lambda place: (
         KINDS.index(drafts[place].kind), -weights[place], drafts[place].places))
     kept: list[int] = []
     for place in order:
         draft = drafts[place]
         prompt = judged[draft.places[0]].reading.event.context
-        key = (prompt_key(prompt), draft.first, draft.second)
+        key = (prompt_key(prompt), draft.first, draft.second, draft.value > 0.5)
         if key in seen:
             dropped[place] = DUPLICATE
         elif len(kept) >= cap:
