@@ -17,7 +17,7 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from fedrlhf.config import schema, sources
+from fedrlhf.config import in_context, schema, sources
 from fedrlhf.config.validate import validate
 from fedrlhf.errors import ConfigError
 
@@ -27,9 +27,12 @@ _COMPONENTS: dict[str, dict[str, type]] = {
              "tulu_human_eval": sources.TuluHumanEvalSource, "hh_rlhf": sources.HhRlhfSource,
              "tldr_comparisons": sources.TldrComparisonsSource, "shp": sources.ShpSource,
              "ultrafeedback": sources.UltraFeedbackSource, "prism": sources.PrismSource,
-             "chatbot_arena": sources.ChatbotArenaSource},
+             "chatbot_arena": sources.ChatbotArenaSource,
+             "opinions": sources.OpinionsSource,
+             "global_opinions": sources.GlobalOpinionsSource},
     "objective": {"choice": schema.Choice, "reward": schema.Reward, "dpo": schema.LocalDpo,
-                  "sft": schema.LocalSft},
+                  "sft": schema.LocalSft, "predictor": in_context.Predictor,
+                  "variational": in_context.Variational},
     "strategy": {"fedbis": schema.FedBis, "fedbiscuit": schema.FedBiscuit, "ifca": schema.Ifca,
                  "step_matched_fedbis": schema.StepMatchedFedBis,
                  "local_only": schema.LocalOnly},

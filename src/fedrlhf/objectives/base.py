@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,12 +10,13 @@ import torch
 
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError, RunFailed
-from fedrlhf.models.adapters import AdapterSlot
+from fedrlhf.models.slot import Slot
 from fedrlhf.models.load import LANGUAGE
 from fedrlhf.models.runtime import seeded
 from fedrlhf.seeding import generator
 from fedrlhf.selectors.batching import training_steps
 from fedrlhf.selectors.judge import Judge
+from fedrlhf.selectors.questions import Predicted
 from fedrlhf.types import CompletionPair, Preference, only_pairs
 
 
@@ -28,12 +29,14 @@ class LocalTask:
         seed: Seed of everything random in this client's round.
         proximal_mu: FedProx's pull towards ``adapter``, mu/2 |w - w0|^2; 0 for none.
         reference: The adapter of the reference policy; None: the base model.
+        server_round: The round, from 1; schedules over rounds read it.
     """
 
     adapter: np.ndarray
     seed: int
     proximal_mu: float = 0.0
     reference: np.ndarray | None = None
+    server_round: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Objective(ABC):
         learns_from: Which preferences it learns from, in words: pair, rating or prompt.
         reads: The texts of each sequence that a step reads of a pair, for `fedrlhf plan`.
         reads_reference: Whether it reads all its pairs under the reference in each round as well.
+        needs_context: Whether its judge must be given a person's own preferences before it judges.
         optimizer: adamw, sgd or rmsprop.
         learning_rate: Of every local step.
         betas: Of AdamW.
@@ -71,6 +75,7 @@ class Objective(ABC):
     learns_from: ClassVar[str] = "pair"
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen", "rejected"),) * 2
     reads_reference: ClassVar[bool] = False
+    needs_context: ClassVar[bool] = False
 
     optimizer: str
     learning_rate: float
@@ -105,6 +110,40 @@ class Objective(ABC):
     def prepare(self, judge: Any, preferences: Sequence[Preference]) -> "Prepared":
         """Encode what it learns from; ties and what does not fit are left out and counted."""
 
+    def prepare_for(self, task: LocalTask, judge: Any,
+                    preferences: Sequence[Preference]) -> "Prepared":
+        """Encode what it learns from for one round; by default all rounds are alike."""
+        return self.prepare(judge, preferences)
+
+    def rate(self, task: LocalTask) -> float:
+        """Return the learning rate of a round's steps."""
+        return self.learning_rate
+
+    def judge_of(self, config: schema.Config, context: Sequence[Preference],
+                 reference: np.ndarray | None = None) -> Judge:
+        """Return the judge of a client whose answered preferences are the context."""
+        return self.open(config, reference)
+
+    def validate(self, config: schema.Config, preferences: Sequence[Preference],
+                 adapter: np.ndarray, reference: np.ndarray | None = None) -> dict[str, float]:
+        """Measure an adapter on a client's validation split; by default its loss alone."""
+        loss = self.losses(config, preferences, [adapter], reference)[0]
+        return {"validation_loss": float(loss)}
+
+    def predict_shares(self, config: schema.Config, held_out: Sequence[Preference],
+                       adapter: np.ndarray,
+                       context: Sequence[Preference] | None = None) -> list[Predicted]:
+        """Predict how held-out questions are answered; by default an objective predicts none.
+
+        Args:
+            config: The whole configuration.
+            held_out: A client's preferences.
+            adapter: What was trained.
+            context: The client's answered preferences; None: of the questions, each half is
+                predicted from the other.
+        """
+        return []
+
     def train(self, config: schema.Config, preferences: Sequence[Preference],
               task: LocalTask) -> LocalResult:
         """Take the local steps from the task's adapter.
@@ -113,14 +152,15 @@ class Objective(ABC):
             RunFailed: No preference can be trained on, or the loss is not finite.
         """
         judge = self.open(config, task.reference)
-        prepared = self.prepare(judge, preferences)
+        prepared = self.prepare_for(task, judge, preferences)
         if not prepared.lengths:
             raise RunFailed(f"this client has no {self.learns_from} that can be trained on: all "
                             f"are ties or longer than {prepared.limit}")
         losses = self._steps(judge.slot, prepared, task)
         return LocalResult(judge.slot.read(), len(prepared.lengths), {
             "train_loss": float(np.mean(losses)), "steps": float(len(losses)),
-            "cut_pairs": float(prepared.cut), "left_out_pairs": float(prepared.left_out)})
+            "cut_pairs": float(prepared.cut), "left_out_pairs": float(prepared.left_out),
+            **{name: float(np.mean(values)) for name, values in prepared.measured.items()}})
 
     def losses(self, config: schema.Config, preferences: Sequence[Preference],
                adapters: Sequence[np.ndarray],
@@ -141,19 +181,21 @@ class Objective(ABC):
                 found[index] = np.nanmean(np.logaddexp(0.0, -log_odds))
         return found
 
-    def _steps(self, slot: AdapterSlot, prepared: "Prepared", task: LocalTask) -> list[float]:
+    def _steps(self, slot: Slot, prepared: "Prepared", task: LocalTask) -> list[float]:
         slot.write(task.adapter)
         count = len(prepared.lengths)
         steps = self.local_steps or self.local_epochs * -(-count // self.batch_size)
         planned = training_steps(prepared.lengths, self.batch_size, steps,
                                  generator(task.seed, "steps"))
         optimizer = _OPTIMIZERS[self.optimizer](self, slot.parameters)
+        for group in optimizer.param_groups:
+            group["lr"] = self.rate(task)
         anchor = [p.detach().clone() for p in slot.parameters]
         with seeded(task.seed), slot.training():
             return [self._step(slot, optimizer, prepared, batch, anchor, task.proximal_mu)
                     for batch in planned]
 
-    def _step(self, slot: AdapterSlot, optimizer: torch.optim.Optimizer, prepared: "Prepared",
+    def _step(self, slot: Slot, optimizer: torch.optim.Optimizer, prepared: "Prepared",
               batch: list[int], anchor: list[torch.Tensor], mu: float) -> float:
         """Take one optimiser step and return the batch's loss before it."""
         optimizer.zero_grad(set_to_none=True)
@@ -180,6 +222,7 @@ class Prepared:
         cut: How many pairs lost a part of their prompt.
         left_out: How many do not fit.
         limit: The key that bounds the length and its value.
+        measured: Numbers that `backward` collects step by step; the reply has their means.
     """
 
     lengths: list[int]
@@ -187,6 +230,7 @@ class Prepared:
     cut: int
     left_out: int
     limit: str
+    measured: dict[str, list[float]] = field(default_factory=dict)
 
 
 _OPTIMIZERS: dict[str, Callable[[Objective, Any], torch.optim.Optimizer]] = {

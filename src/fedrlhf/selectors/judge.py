@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fedrlhf.models.adapters import AdapterSlot
+from fedrlhf.models.slot import Slot
 from fedrlhf.types import CompletionPair
 
 
@@ -16,7 +16,7 @@ class Judge(Protocol):
         slot: Where the active adapter is read and written.
     """
 
-    slot: AdapterSlot
+    slot: Slot
 
     def judge(self, pairs: Sequence[CompletionPair]) -> np.ndarray:
         """Judge each pair in both orders.

@@ -13,7 +13,7 @@ from fedrlhf.evaluation.groups import adjusted_rand_index
 from fedrlhf.evaluation.intervals import ratio_interval
 from fedrlhf.federation.messages import AGREEMENT, ARRAYS, CONFIG, METRICS, to_arrays
 from fedrlhf.files import write_json
-from fedrlhf.models.adapters import AdapterSlot
+from fedrlhf.models.slot import Slot
 from fedrlhf.models.runtime import all_cores, prepare_process
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.evaluate_policy import evaluate_policy, trained_policies
@@ -82,7 +82,7 @@ def _ask_clients(context: Context) -> dict[str, Counts]:
     return counts
 
 
-def _trained(context: Context, slot: AdapterSlot) -> list[np.ndarray]:
+def _trained(context: Context, slot: Slot) -> list[np.ndarray]:
     """Return the selectors, or the one policy that the clients trained."""
     if context.federated_stage == "select":
         return load_selectors(context, slot)

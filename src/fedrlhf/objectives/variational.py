@@ -1,0 +1,2 @@
+"""stub"""
+class Variational: pass
