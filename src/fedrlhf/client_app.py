@@ -106,8 +106,10 @@ def agreement(message: Message, context: Context) -> Message:
     counts = agreement_counts(
         only_pairs(site.shard.test), lambda pairs: judge_with_all(site.objective.judge_of(
             site.config, known, reference_of(message)), adapters.values(), pairs), own)
+    adapter = list(adapters.values())[own]
     counts |= alignment_counts(site.objective.predict_shares(
-        site.config, site.shard.test, list(adapters.values())[own], known))
+        site.config, site.shard.test, adapter, known))
+    counts |= site.objective.further_counts(site.config, known, site.shard.test, adapter)
     return reply(message, MetricRecord({**counts}))
 
 

@@ -144,6 +144,11 @@ class Objective(ABC):
         """
         return []
 
+    def further_counts(self, config: schema.Config, context: Sequence[Preference],
+                       held_out: Sequence[Preference], adapter: np.ndarray) -> dict[str, float]:
+        """Count on a client's test split what agreement does not show; by default nothing."""
+        return {}
+
     def train(self, config: schema.Config, preferences: Sequence[Preference],
               task: LocalTask) -> LocalResult:
         """Take the local steps from the task's adapter.

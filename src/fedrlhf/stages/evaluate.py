@@ -16,6 +16,7 @@ from fedrlhf.files import write_json
 from fedrlhf.models.slot import Slot
 from fedrlhf.models.runtime import all_cores, prepare_process
 from fedrlhf.stages.context import Context
+from fedrlhf.stages.evaluate_alignment import alignment_results
 from fedrlhf.stages.evaluate_policy import evaluate_policy, trained_policies
 from fedrlhf.stages.rlhf import POLICY, policy_grid
 from fedrlhf.stages.select import load_selectors, own_selectors
@@ -47,7 +48,8 @@ def _at_the_clients(context: Context) -> dict[str, float]:
     counts = _ask_clients(context)
     prepare_process(threads=all_cores())  # a client in this process has used one
     write_json(context.run.folder("evaluate") / CLIENTS, _client_rows(context, counts))
-    return _named(context, _selector_results(context, counts)) | _group_results(context, counts)
+    return (_named(context, _selector_results(context, counts)) | _group_results(context, counts)
+            | alignment_results(context, counts))
 
 
 def _ask_clients(context: Context) -> dict[str, Counts]:
