@@ -60,7 +60,8 @@ def train(message: Message, context: Context) -> Message:
         adapters[chosen],
         seed_for(site.config.run.seed, "train", int(request["server-round"]), site.shard.client_id),
         float(request.get("proximal-mu", 0.0)), reference_of(message),
-        int(request["server-round"])))
+        site.scorer() if site.objective.needs_reward else None,
+        server_round=int(request["server-round"])))
     adapter = inject(site.config.faults.get(site.shard.client_id), result.adapter)
     return reply(message, MetricRecord({EXAMPLES: result.examples, **result.metrics}),
                  to_arrays({chosen: adapter}))
@@ -73,9 +74,10 @@ def validate(message: Message, context: Context) -> Message:
 
     site = _open(message, context)
     adapter, = from_arrays(message.content.array_records[ARRAYS]).values()
-    held_out = site.shard.validation
-    metrics = site.objective.validate(site.config, held_out, adapter, reference_of(message))
-    predicted = site.objective.predict_shares(site.config, held_out, adapter)
+    held_out, objective = site.shard.validation, site.objective
+    loss = objective.losses(site.config, held_out, [adapter], reference_of(message))[0]
+    metrics = {"validation_loss": float(loss)}
+    predicted = objective.predict_shares(site.config, held_out, adapter)
     if predicted:
         metrics["alignment_score"] = float(alignment_scores(predicted).mean())
     return reply(message, MetricRecord({EXAMPLES: sum(not one.tie for one in held_out), **metrics}))
@@ -111,6 +113,20 @@ def agreement(message: Message, context: Context) -> Message:
         site.config, site.shard.test, adapter, known))
     counts |= site.objective.further_counts(site.config, known, site.shard.test, adapter)
     return reply(message, MetricRecord({**counts}))
+
+
+@app.evaluate("rewards")
+def rewards(message: Message, context: Context) -> Message:
+    """Let the policy answer the client's held-out prompts; return mean rewards."""
+    from fedrlhf.evaluation.rewards import reward_numbers
+    from fedrlhf.objectives.policy import open_policy
+
+    site = _open(message, context)
+    config, adapters = site.config, from_arrays(message.content.array_records[ARRAYS])
+    policy = open_policy(config, 1.0, config.evaluate.max_length, reference_of(message))
+    return reply(message, MetricRecord({**reward_numbers(
+        policy, next(iter(adapters.values())), site.shard.test, site.scorer(), config.evaluate,
+        seed_for(config.run.seed, "evaluate rewards", site.shard.client_id))}))
 
 
 def _open(message: Message, context: Context) -> Site:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, fields, is_dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from fedrlhf.config import in_context, schema, sources
+from fedrlhf.config import in_context, rewards, schema, sources
 from fedrlhf.config.validate import validate
 from fedrlhf.errors import ConfigError
 
@@ -30,9 +30,14 @@ _COMPONENTS: dict[str, dict[str, type]] = {
              "chatbot_arena": sources.ChatbotArenaSource,
              "opinions": sources.OpinionsSource,
              "global_opinions": sources.GlobalOpinionsSource},
-    "objective": {"choice": schema.Choice, "reward": schema.Reward, "dpo": schema.LocalDpo,
-                  "sft": schema.LocalSft, "predictor": in_context.Predictor,
-                  "variational": in_context.Variational},
+    "objective": {"choice": schema.Choice, "reward": schema.LocalReward, "dpo": schema.LocalDpo,
+                  "sft": schema.LocalSft, "rloo": schema.LocalRloo,
+                  "predictor": in_context.Predictor, "variational": in_context.Variational},
+    **{f"reward/{part}": {
+        "planted": rewards.Planted, "function": rewards.Function, "selector": rewards.Selector,
+        "reward_model": rewards.RewardModel, "predictor": rewards.Predictor, **more}
+       for part, more in {"shared": {},
+                          "personal": {"own_reward_model": rewards.OwnRewardModel}}.items()},
     "strategy": {"fedbis": schema.FedBis, "fedbiscuit": schema.FedBiscuit, "ifca": schema.Ifca,
                  "step_matched_fedbis": schema.StepMatchedFedBis,
                  "local_only": schema.LocalOnly},
@@ -59,8 +64,11 @@ def load(overrides: str | Sequence[str] = "") -> schema.Config:
     assert isinstance(config, schema.Config)
     if added := _added_keys(config):
         raise ConfigError(_unknown_key(added[0], split_overrides(overrides)))
-    config.data, config.objective, config.strategy = (
-        OmegaConf.to_container(node[name], resolve=True) for name in _COMPONENTS)
+    for name in _COMPONENTS:
+        *parents, leaf = name.split("/")
+        arguments = OmegaConf.to_container(OmegaConf.select(node, name.replace("/", ".")),
+                                           resolve=True)
+        setattr(reduce(getattr, parents, config), leaf, arguments)
     validate(config)
     return config
 

@@ -1,7 +1,7 @@
 """What a client optimises on its own shard, and the local steps that all objectives share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -10,9 +10,9 @@ import torch
 
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError, RunFailed
-from fedrlhf.models.slot import Slot
 from fedrlhf.models.load import LANGUAGE
-from fedrlhf.models.runtime import seeded
+from fedrlhf.models.slot import Slot
+from fedrlhf.objectives.scores import Scorer
 from fedrlhf.seeding import generator
 from fedrlhf.selectors.batching import training_steps
 from fedrlhf.selectors.judge import Judge
@@ -29,6 +29,8 @@ class LocalTask:
         seed: Seed of everything random in this client's round.
         proximal_mu: FedProx's pull towards ``adapter``, mu/2 |w - w0|^2; 0 for none.
         reference: The adapter of the reference policy; None: the base model.
+        scorer: What an online objective maximises.
+        private: What this client kept of its earlier rounds, by name.
         server_round: The round, from 1; schedules over rounds read it.
     """
 
@@ -36,21 +38,34 @@ class LocalTask:
     seed: int
     proximal_mu: float = 0.0
     reference: np.ndarray | None = None
+    scorer: Scorer | None = None
+    private: Mapping[str, np.ndarray] = field(default_factory=dict)
     server_round: int = 1
 
 
 @dataclass(frozen=True)
 class LocalResult:
-    """A client's trained adapter and numbers about the training."""
+    """A client's trained adapter and numbers about the training.
+
+    Attributes:
+        adapter: What is sent to the server.
+        examples: Flower's weight of the reply.
+        metrics: Sent to the server.
+        private: What the client keeps for its next round and sends to nobody.
+    """
 
     adapter: np.ndarray
     examples: int
     metrics: dict[str, float]
+    private: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
 class Objective(ABC):
     """Local training of an adapter; one file of this package for each objective.
+
+    `offline.Offline` is the base of those that learn from stored preferences, `online.Online` of
+    those that learn from completions that the policy writes as it trains.
 
     Attributes:
         trains: What it trains: a ``judge`` of completions (stage select) or the ``policy``
@@ -59,6 +74,7 @@ class Objective(ABC):
         learns_from: Which preferences it learns from, in words: pair, rating or prompt.
         reads: The texts of each sequence that a step reads of a pair, for `fedrlhf plan`.
         reads_reference: Whether it reads all its pairs under the reference in each round as well.
+        needs_reward: Whether it maximises the rewards of the section `reward`.
         needs_context: Whether its judge must be given a person's own preferences before it judges.
         optimizer: adamw, sgd or rmsprop.
         learning_rate: Of every local step.
@@ -75,6 +91,7 @@ class Objective(ABC):
     learns_from: ClassVar[str] = "pair"
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen", "rejected"),) * 2
     reads_reference: ClassVar[bool] = False
+    needs_reward: ClassVar[bool] = False
     needs_context: ClassVar[bool] = False
 
     optimizer: str
@@ -107,48 +124,6 @@ class Objective(ABC):
         """Return what is trained, on the process's shared base model."""
 
     @abstractmethod
-    def prepare(self, judge: Any, preferences: Sequence[Preference]) -> "Prepared":
-        """Encode what it learns from; ties and what does not fit are left out and counted."""
-
-    def prepare_for(self, task: LocalTask, judge: Any,
-                    preferences: Sequence[Preference]) -> "Prepared":
-        """Encode what it learns from for one round; by default all rounds are alike."""
-        return self.prepare(judge, preferences)
-
-    def rate(self, task: LocalTask) -> float:
-        """Return the learning rate of a round's steps."""
-        return self.learning_rate
-
-    def judge_of(self, config: schema.Config, context: Sequence[Preference],
-                 reference: np.ndarray | None = None) -> Judge:
-        """Return the judge of a client whose answered preferences are the context."""
-        return self.open(config, reference)
-
-    def validate(self, config: schema.Config, preferences: Sequence[Preference],
-                 adapter: np.ndarray, reference: np.ndarray | None = None) -> dict[str, float]:
-        """Measure an adapter on a client's validation split; by default its loss alone."""
-        loss = self.losses(config, preferences, [adapter], reference)[0]
-        return {"validation_loss": float(loss)}
-
-    def predict_shares(self, config: schema.Config, held_out: Sequence[Preference],
-                       adapter: np.ndarray,
-                       context: Sequence[Preference] | None = None) -> list[Predicted]:
-        """Predict how held-out questions are answered; by default an objective predicts none.
-
-        Args:
-            config: The whole configuration.
-            held_out: A client's preferences.
-            adapter: What was trained.
-            context: The client's answered preferences; None: of the questions, each half is
-                predicted from the other.
-        """
-        return []
-
-    def further_counts(self, config: schema.Config, context: Sequence[Preference],
-                       held_out: Sequence[Preference], adapter: np.ndarray) -> dict[str, float]:
-        """Count on a client's test split what agreement does not show; by default nothing."""
-        return {}
-
     def train(self, config: schema.Config, preferences: Sequence[Preference],
               task: LocalTask) -> LocalResult:
         """Take the local steps from the task's adapter.
@@ -156,16 +131,6 @@ class Objective(ABC):
         Raises:
             RunFailed: No preference can be trained on, or the loss is not finite.
         """
-        judge = self.open(config, task.reference)
-        prepared = self.prepare_for(task, judge, preferences)
-        if not prepared.lengths:
-            raise RunFailed(f"this client has no {self.learns_from} that can be trained on: all "
-                            f"are ties or longer than {prepared.limit}")
-        losses = self._steps(judge.slot, prepared, task)
-        return LocalResult(judge.slot.read(), len(prepared.lengths), {
-            "train_loss": float(np.mean(losses)), "steps": float(len(losses)),
-            "cut_pairs": float(prepared.cut), "left_out_pairs": float(prepared.left_out),
-            **{name: float(np.mean(values)) for name, values in prepared.measured.items()}})
 
     def losses(self, config: schema.Config, preferences: Sequence[Preference],
                adapters: Sequence[np.ndarray],
@@ -186,56 +151,72 @@ class Objective(ABC):
                 found[index] = np.nanmean(np.logaddexp(0.0, -log_odds))
         return found
 
-    def _steps(self, slot: Slot, prepared: "Prepared", task: LocalTask) -> list[float]:
-        slot.write(task.adapter)
-        count = len(prepared.lengths)
-        steps = self.local_steps or self.local_epochs * -(-count // self.batch_size)
-        planned = training_steps(prepared.lengths, self.batch_size, steps,
-                                 generator(task.seed, "steps"))
-        optimizer = _OPTIMIZERS[self.optimizer](self, slot.parameters)
-        for group in optimizer.param_groups:
-            group["lr"] = self.rate(task)
-        anchor = [p.detach().clone() for p in slot.parameters]
-        with seeded(task.seed), slot.training():
-            return [self._step(slot, optimizer, prepared, batch, anchor, task.proximal_mu)
-                    for batch in planned]
+    def rate(self, task: LocalTask) -> float:
+        """Return the learning rate of a round's steps."""
+        return self.learning_rate
 
-    def _step(self, slot: Slot, optimizer: torch.optim.Optimizer, prepared: "Prepared",
-              batch: list[int], anchor: list[torch.Tensor], mu: float) -> float:
-        """Take one optimiser step and return the batch's loss before it."""
-        optimizer.zero_grad(set_to_none=True)
-        loss = prepared.backward(batch)
-        if mu:
-            for parameter, start in zip(slot.parameters, anchor, strict=True):
-                parameter.grad.add_(parameter.detach() - start, alpha=mu)  # type: ignore[union-attr]
+    def judge_of(self, config: schema.Config, context: Sequence[Preference],
+                 reference: np.ndarray | None = None) -> Judge:
+        """Return the judge of a client whose answered preferences are the context."""
+        return self.open(config, reference)
+
+    def predict_shares(self, config: schema.Config, held_out: Sequence[Preference],
+                       adapter: np.ndarray,
+                       context: Sequence[Preference] | None = None) -> list[Predicted]:
+        """Predict how held-out questions are answered; by default an objective predicts none.
+
+        Args:
+            config: The whole configuration.
+            held_out: A client's preferences.
+            adapter: What was trained.
+            context: The client's answered preferences; None: of the questions, each half is
+                predicted from the other.
+        """
+        return []
+
+    def further_counts(self, config: schema.Config, context: Sequence[Preference],
+                       held_out: Sequence[Preference], adapter: np.ndarray) -> dict[str, float]:
+        """Count on a client's test split what agreement does not show; by default nothing."""
+        return {}
+
+    def planned(self, lengths: Sequence[int], seed: int) -> list[list[int]]:
+        """Return which of the examples with these lengths each step of a round sees."""
+        steps = self.local_steps or self.local_epochs * -(-len(lengths) // self.batch_size)
+        return training_steps(lengths, self.batch_size, steps, generator(seed, "steps"))
+
+
+class LocalSteps:
+    """A client's optimiser in one round."""
+
+    def __init__(self, objective: Objective, slot: Slot, task: LocalTask) -> None:
+        self.objective, self.slot, self.mu = objective, slot, task.proximal_mu
+        slot.write(task.adapter)
+        self.optimizer = _OPTIMIZERS[objective.optimizer](objective, slot.parameters)
+        for group in self.optimizer.param_groups:
+            group["lr"] = objective.rate(task)
+        self.anchor = [p.detach().clone() for p in slot.parameters]
+
+    def step(self, backward: Callable[[], float]) -> float:
+        """Take one step and return the loss before it.
+
+        Args:
+            backward: Accumulates the gradient of the loss and returns the loss.
+
+        Raises:
+            RunFailed: The loss is not finite.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.slot.training():
+            loss = backward()
+        if self.mu:
+            for parameter, start in zip(self.slot.parameters, self.anchor, strict=True):
+                parameter.grad.add_(parameter.detach() - start, alpha=self.mu)  # type: ignore[union-attr]
         if not np.isfinite(loss):
             raise RunFailed(f"the local loss became {loss}; lower objective.learning_rate "
-                            f"(now {self.learning_rate:g})")
-        torch.nn.utils.clip_grad_norm_(slot.parameters, self.max_grad_norm)
-        optimizer.step()
+                            f"(now {self.objective.learning_rate:g})")
+        torch.nn.utils.clip_grad_norm_(self.slot.parameters, self.objective.max_grad_norm)
+        self.optimizer.step()
         return loss
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A client's pairs, ready for local steps.
-
-    Attributes:
-        lengths: Tokens of each pair that fits.
-        backward: Accumulates the gradient of the mean loss over the pairs with these numbers and
-            returns that loss.
-        cut: How many pairs lost a part of their prompt.
-        left_out: How many do not fit.
-        limit: The key that bounds the length and its value.
-        measured: Numbers that `backward` collects step by step; the reply has their means.
-    """
-
-    lengths: list[int]
-    backward: Callable[[list[int]], float]
-    cut: int
-    left_out: int
-    limit: str
-    measured: dict[str, list[float]] = field(default_factory=dict)
 
 
 _OPTIMIZERS: dict[str, Callable[[Objective, Any], torch.optim.Optimizer]] = {

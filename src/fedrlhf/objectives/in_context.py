@@ -12,7 +12,8 @@ from torch import Tensor
 
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError
-from fedrlhf.objectives.base import LocalTask, Objective, Prepared
+from fedrlhf.objectives.base import LocalTask
+from fedrlhf.objectives.offline import Offline, Prepared
 from fedrlhf.selectors.embeddings import POOLINGS, Embedder, shared_embedder
 from fedrlhf.selectors.in_context import InContextJudge
 from fedrlhf.selectors.predictor import Embedded
@@ -22,7 +23,7 @@ from fedrlhf.types import Preference
 
 
 @dataclass(kw_only=True)
-class InContext(Objective):
+class InContext(Offline):
     """Local training on tasks: from some of a person's questions to others of the same person.
 
     A step asks for ``batch_size`` target questions, so that an epoch asks for each question once.

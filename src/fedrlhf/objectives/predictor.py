@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError
-from fedrlhf.objectives.base import Prepared
 from fedrlhf.objectives.in_context import InContext, halves, mean_loss
+from fedrlhf.objectives.offline import Prepared
 from fedrlhf.selectors.in_context import PredictorJudge, open_predictor
 from fedrlhf.selectors.predictor import padded, predictor_loss
 from fedrlhf.selectors.questions import Predicted, Question, questions_of

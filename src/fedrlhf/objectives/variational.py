@@ -12,8 +12,9 @@ from torch.nn.functional import softplus
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError
 from fedrlhf.models.runtime import seeded
-from fedrlhf.objectives.base import LocalTask, Prepared
+from fedrlhf.objectives.base import LocalTask
 from fedrlhf.objectives.in_context import InContext, halves, mean_loss
+from fedrlhf.objectives.offline import Prepared
 from fedrlhf.seeding import seed_for
 from fedrlhf.selectors.questions import Question, comparisons_of
 from fedrlhf.selectors.tasks import Task

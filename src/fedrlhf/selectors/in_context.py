@@ -1,5 +1,6 @@
 """Judges that know a person by answered questions alone: the person's context."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -56,6 +57,10 @@ class InContextJudge(ABC):
             raise RunFailed("this client has no answered question that can be context; give it a "
                             "validation split (partition.validation) with two options a prompt")
         return self
+
+    def for_person(self, preferences: Sequence[Preference]) -> Self:
+        """Return another judge on the same network that knows this person."""
+        return copy.copy(self).with_context(preferences)
 
     def know(self, context: Sequence[Embedded]) -> None:
         """Take embedded questions for the person's context."""
