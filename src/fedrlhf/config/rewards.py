@@ -52,7 +52,7 @@ class RewardModel:
 
 @dataclass
 class Predictor:
-    """A trained predictor or variational reward model that knows a person by the shard's answers."""
+    """A trained predictor or variational reward model; it knows a person by the shard's answers."""
 
     _target_: str = "fedrlhf.rewards.predictor.PredictorReward"
     folder: str = MISSING  # such as runs/opinions/select/selector_0

@@ -6,6 +6,7 @@ Models", 2023 (arXiv 2306.16388).
 
 import ast
 import math
+import re
 from collections import Counter
 from typing import Any
 
@@ -79,8 +80,11 @@ def _question(row: Row) -> tuple[Row, dict[str, Any]]:
 
 
 def _literal(row: Row, field: str, opening: str, closing: str) -> Any:
-    """Parse the literal inside a field; what stands around it names a Python class."""
-    told = text(row, field)
+    """Parse the literal inside a field; what stands around it names a Python class.
+
+    A missing share is written nan, which is no literal: it becomes None, which fits no option.
+    """
+    told = re.sub(r"\bnan\b", "None", text(row, field)) if opening == "{" else text(row, field)
     start, end = told.find(opening), told.rfind(closing)
     try:
         return ast.literal_eval(told[start:end + 1])

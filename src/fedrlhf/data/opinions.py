@@ -1,4 +1,4 @@
-"""Planted groups of opinion: each divides its preference among the options of the same questions."""
+"""Planted groups of opinion: each divides its preference among the same questions' options."""
 
 from functools import cached_property
 

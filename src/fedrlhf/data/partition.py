@@ -41,9 +41,9 @@ def partition(preferences: Iterable[Preference], settings: Partition, seed: int)
         The shards, and these counts where they are not 0. Left out are
         ``pairs_without_<column>`` and, each with its ``pairs_…``, ``clients_below_min_pairs``,
         ``clients_not_chosen`` and ``clients_without_training`` (by column with global splits: all
-        their choices are held out), and ``pairs_unseen``, the training pairs of ``clients_unseen`` with
-        global splits. ``clients_without_validation`` and ``clients_without_test``
-        have no prompt in that split; ``clients_only_in_pool`` have nothing to test on.
+        their choices are held out), and ``pairs_unseen``, the training pairs of ``clients_unseen``
+        with global splits. ``clients_without_validation`` and ``clients_without_test`` have no
+        prompt in that split; ``clients_only_in_pool`` have nothing to test on.
 
     Raises:
         ConfigError: The settings contradict each other.

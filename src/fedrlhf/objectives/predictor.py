@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 from torch import Tensor
@@ -12,7 +12,7 @@ from fedrlhf.errors import ConfigError
 from fedrlhf.objectives.in_context import InContext, halves, mean_loss
 from fedrlhf.objectives.offline import Prepared
 from fedrlhf.selectors.in_context import PredictorJudge, open_predictor
-from fedrlhf.selectors.predictor import padded, predictor_loss
+from fedrlhf.selectors.predictor import PreferencePredictor, padded, predictor_loss
 from fedrlhf.selectors.questions import Predicted, Question, questions_of
 from fedrlhf.selectors.tasks import Task
 from fedrlhf.types import Preference
@@ -98,4 +98,5 @@ class Predictor(InContext):
 
 
 def _loss(judge: PredictorJudge, tasks: list[Task]) -> Tensor:
-    return predictor_loss(judge.slot.network, padded(tasks, judge.slot.parameters[0].device))
+    network = cast(PreferencePredictor, judge.slot.network)
+    return predictor_loss(network, padded(tasks, judge.slot.parameters[0].device))

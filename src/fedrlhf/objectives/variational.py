@@ -113,7 +113,7 @@ class Variational(InContext):
             ``latent_pairs`` and, out of these, ``latent_own``, ``latent_zero`` (z = 0) and
             ``latent_stranger`` (the mean over latents drawn from the prior); ``latent_kl``.
         """
-        judge = self.judge_of(config, context)
+        judge = self.open(config).with_context(context)
         judge.slot.write(adapter)
         asked, _ = judge.encode(self.questions(held_out))
         if not asked:
