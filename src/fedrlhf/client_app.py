@@ -60,7 +60,8 @@ def train(message: Message, context: Context) -> Message:
         adapters[chosen],
         seed_for(site.config.run.seed, "train", int(request["server-round"]), site.shard.client_id),
         float(request.get("proximal-mu", 0.0)), reference_of(message),
-        site.scorer() if site.objective.needs_reward else None))
+        site.scorer() if site.objective.needs_reward else None,
+        server_round=int(request["server-round"])))
     adapter = inject(site.config.faults.get(site.shard.client_id), result.adapter)
     return reply(message, MetricRecord({EXAMPLES: result.examples, **result.metrics}),
                  to_arrays({chosen: adapter}))
@@ -68,13 +69,18 @@ def train(message: Message, context: Context) -> Message:
 
 @app.evaluate()
 def validate(message: Message, context: Context) -> Message:
-    """Measure the validation loss of the selector in the message."""
+    """Measure the selector in the message on the validation split."""
+    from fedrlhf.evaluation.alignment import alignment_scores
+
     site = _open(message, context)
-    adapters = from_arrays(message.content.array_records[ARRAYS])
-    decided = [one for one in site.shard.validation if not one.tie]
-    loss = site.objective.losses(site.config, decided, list(adapters.values()),
-                                 reference_of(message))[0]
-    return reply(message, MetricRecord({EXAMPLES: len(decided), "validation_loss": float(loss)}))
+    adapter, = from_arrays(message.content.array_records[ARRAYS]).values()
+    held_out, objective = site.shard.validation, site.objective
+    loss = objective.losses(site.config, held_out, [adapter], reference_of(message))[0]
+    metrics = {"validation_loss": float(loss)}
+    predicted = objective.predict_shares(site.config, held_out, adapter)
+    if predicted:
+        metrics["alignment_score"] = float(alignment_scores(predicted).mean())
+    return reply(message, MetricRecord({EXAMPLES: sum(not one.tie for one in held_out), **metrics}))
 
 
 @app.evaluate("rank")
@@ -92,16 +98,20 @@ def rank(message: Message, context: Context) -> Message:
 def agreement(message: Message, context: Context) -> Message:
     """Compare what was trained with the client's held-out preferences; return counts."""
     from fedrlhf.evaluation.agreement import agreement_counts
+    from fedrlhf.evaluation.alignment import alignment_counts
     from fedrlhf.selectors.voting import judge_with_all
 
     site = _open(message, context)
     adapters = from_arrays(message.content.array_records[ARRAYS])
     request: Mapping[str, Any] = message.content.config_records[CONFIG]
+    own, known = list(adapters).index(int(request["own"])), site.shard.validation
     counts = agreement_counts(
-        only_pairs(site.shard.test),
-        lambda pairs: judge_with_all(site.objective.open(site.config, reference_of(message)),
-                                     adapters.values(), pairs),
-        own=list(adapters).index(int(request["own"])))
+        only_pairs(site.shard.test), lambda pairs: judge_with_all(site.objective.judge_of(
+            site.config, known, reference_of(message)), adapters.values(), pairs), own)
+    adapter = list(adapters.values())[own]
+    counts |= alignment_counts(site.objective.predict_shares(
+        site.config, site.shard.test, adapter, known))
+    counts |= site.objective.further_counts(site.config, known, site.shard.test, adapter)
     return reply(message, MetricRecord({**counts}))
 
 

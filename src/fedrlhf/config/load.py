@@ -17,7 +17,7 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from fedrlhf.config import objectives, rewards, schema, sources
+from fedrlhf.config import in_context, objectives, rewards, schema, sources
 from fedrlhf.config.validate import validate
 from fedrlhf.errors import ConfigError
 
@@ -28,12 +28,15 @@ _COMPONENTS: dict[str, dict[str, type]] = {
              "tulu_human_eval": sources.TuluHumanEvalSource, "hh_rlhf": sources.HhRlhfSource,
              "tldr_comparisons": sources.TldrComparisonsSource, "shp": sources.ShpSource,
              "ultrafeedback": sources.UltraFeedbackSource, "prism": sources.PrismSource,
-             "chatbot_arena": sources.ChatbotArenaSource},
+             "chatbot_arena": sources.ChatbotArenaSource,
+             "opinions": sources.OpinionsSource,
+             "global_opinions": sources.GlobalOpinionsSource},
     "objective": {"choice": schema.Choice, "reward": schema.LocalReward, "dpo": schema.LocalDpo,
-                  "sft": schema.LocalSft, **objectives.COMPONENTS},
+                  "sft": schema.LocalSft, "predictor": in_context.Predictor,
+                  "variational": in_context.Variational, **objectives.COMPONENTS},
     **{f"reward/{part}": {
         "planted": rewards.Planted, "function": rewards.Function, "selector": rewards.Selector,
-        "reward_model": rewards.RewardModel, **more}
+        "reward_model": rewards.RewardModel, "predictor": rewards.Predictor, **more}
        for part, more in {"shared": {},
                           "personal": {"own_reward_model": rewards.OwnRewardModel}}.items()},
     "strategy": {"fedbis": schema.FedBis, "fedbiscuit": schema.FedBiscuit, "ifca": schema.Ifca,

@@ -50,6 +50,8 @@ class Partition:
     split_scope: str = "client"  # client | global: a prompt has one split in each | in all shards
     disjoint_prompts: bool = False  # iid, dirichlet: all pairs of a prompt go to one client
     pool_training: bool = False  # centralised baseline: one client "pool" gets all training pairs
+    pool_validation: bool = True  # … and all validation pairs; false: clients keep theirs
+    unseen: list[str] = field(default_factory=list)  # clients that train nothing, only tested
 
 
 # -------------------------------------------------------------------------------------- models

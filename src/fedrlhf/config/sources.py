@@ -144,3 +144,24 @@ class ChatbotArenaSource(PublishedSource):
 
     _target_: str = "fedrlhf.data.chatbot_arena.ChatbotArenaSource"
     path: str = "lmsys/chatbot_arena_conversations"
+
+
+@dataclass
+class OpinionsSource:
+    """Simulated groups that divide their preference among the same questions' options."""
+
+    _target_: str = "fedrlhf.data.opinions.OpinionsSource"
+    groups: int = 14
+    questions: int = 120  # at most those of the curriculum
+    options: int = 4
+    heterogeneity: float = 1.5  # standard deviation of a group's taste for each attribute
+    temperature: float = 1.0  # of the shares, in units of utility
+    seed: int = 0
+
+
+@dataclass
+class GlobalOpinionsSource(PublishedSource):
+    """How the people of each country answered survey questions (Durmus et al., 2023)."""
+
+    _target_: str = "fedrlhf.data.global_opinions.GlobalOpinionsSource"
+    path: str = "Anthropic/llm_global_opinions"

@@ -5,18 +5,16 @@ from typing import Protocol
 
 import numpy as np
 
-from fedrlhf.models.adapters import AdapterSlot
+from fedrlhf.models.slot import Slot
 from fedrlhf.types import CompletionPair
 
 
 class Judge(Protocol):
-    """Compares completions with whichever adapter was written to its slot last.
+    """Compares completions with whichever adapter was written to its slot last."""
 
-    Attributes:
-        slot: Where the active adapter is read and written.
-    """
-
-    slot: AdapterSlot
+    @property
+    def slot(self) -> Slot:
+        """Return where the active adapter is read and written."""
 
     def judge(self, pairs: Sequence[CompletionPair]) -> np.ndarray:
         """Judge each pair in both orders.

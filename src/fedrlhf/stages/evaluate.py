@@ -13,9 +13,10 @@ from fedrlhf.evaluation.groups import adjusted_rand_index
 from fedrlhf.evaluation.intervals import ratio_interval
 from fedrlhf.federation.messages import AGREEMENT, ARRAYS, CONFIG, METRICS, to_arrays
 from fedrlhf.files import write_json
-from fedrlhf.models.adapters import AdapterSlot
 from fedrlhf.models.runtime import all_cores, prepare_process
+from fedrlhf.models.slot import Slot
 from fedrlhf.stages.context import Context
+from fedrlhf.stages.evaluate_alignment import alignment_results
 from fedrlhf.stages.evaluate_policy import evaluate_policy, trained_policies
 from fedrlhf.stages.evaluate_rewards import evaluate_rewards, wanted
 from fedrlhf.stages.rlhf import load_policies, own_policies, policy_grid, shared
@@ -52,7 +53,7 @@ def _at_the_clients(context: Context) -> dict[str, float]:
     prepare_process(threads=all_cores())  # a client in this process has used one
     write_json(context.run.folder("evaluate") / CLIENTS, _client_rows(context, counts))
     return (_named(context, _selector_results(context, counts)) | _group_results(context, counts)
-            | _rewards(context))
+            | alignment_results(context, counts) | _rewards(context))
 
 
 def _rewards(context: Context) -> dict[str, float]:
@@ -96,7 +97,7 @@ def _ask_clients(context: Context) -> dict[str, Counts]:
     return counts
 
 
-def _trained(context: Context, slot: AdapterSlot) -> list[np.ndarray]:
+def _trained(context: Context, slot: Slot) -> list[np.ndarray]:
     """Return the selectors, or what the clients trained of the policy."""
     if context.federated_stage == "select":
         return load_selectors(context, slot)

@@ -18,7 +18,7 @@ from fedrlhf.federation.client_grid import ClientGrid
 from fedrlhf.federation.messages import from_arrays, to_arrays
 from fedrlhf.federation.rounds import Progress, RoundRecord, run_rounds
 from fedrlhf.files import write_json, write_text
-from fedrlhf.models.adapters import AdapterSlot
+from fedrlhf.models.slot import Slot
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.roll_call import check_shards
 
@@ -26,7 +26,7 @@ CHECKPOINT, ROUNDS, GROUPING, COSTS = (
     "checkpoint.safetensors", "rounds.jsonl", "grouping.json", "costs.json")
 
 
-def train_adapters(context: Context, stage: str, slot: AdapterSlot, grid: ClientGrid,
+def train_adapters(context: Context, stage: str, slot: Slot, grid: ClientGrid,
                    start: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
     """Run the stage's rounds from the last finished one on.
 
