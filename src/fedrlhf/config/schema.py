@@ -48,6 +48,7 @@ class Partition:
     split_scope: str = "client"  # client | global: a prompt has one split in each | in all shards
     disjoint_prompts: bool = False  # iid, dirichlet: all pairs of a prompt go to one client
     pool_training: bool = False  # centralised baseline: one client "pool" gets all training pairs
+    one_sided: bool = False  # a client keeps of its pairs only the chosen or the rejected answers
 
 
 # -------------------------------------------------------------------------------------- models
@@ -136,6 +137,20 @@ class LocalDpo(LocalTraining):
     learning_rate: float = 5e-4
     beta: float = 0.1
     max_length: int = 1024  # tokens of a prompt and a completion
+
+
+@dataclass
+class LocalKto(LocalTraining):
+    """KTO of the policy on ratings of single answers and on pairs (stage rlhf)."""
+
+    _target_: str = "fedrlhf.objectives.kto.Kto"
+    optimizer: str = "rmsprop"
+    learning_rate: float = 5e-4
+    beta: float = 0.1
+    desirable_weight: float = 1.0  # lambda_D
+    undesirable_weight: float = 1.0  # lambda_U
+    balance: bool = False  # raise one of them until lambda_D n_D / (lambda_U n_U) is in [1, 4/3]
+    max_length: int = 1024
 
 
 @dataclass

@@ -14,7 +14,7 @@ from fedrlhf.federation.client_grid import Client
 from fedrlhf.models.load import LANGUAGE
 from fedrlhf.models.skeleton import Skeleton, skeleton
 from fedrlhf.objectives.base import Objective
-from fedrlhf.types import as_text, only_pairs
+from fedrlhf.types import as_text, only_pairs, only_ratings
 
 _CHARACTERS = 4.0  # of a token, where no tokenizer is at hand
 _UNKNOWN_PAIRS = (100, 10, 20)  # train, validation and test of a client whose data are not here
@@ -132,13 +132,19 @@ def _clients(config: schema.Config, population: Population | None) -> list[Clien
 
 
 def _text_tokens(population: Population | None) -> dict[str, float]:
-    if population is None:
-        return {}
-    pairs = [pair for shard in population.shards for pair in only_pairs(shard.preferences)]
-    characters = {"prompt": [len(as_text(pair.prompt)) for pair in pairs],
-                  "chosen": [len(pair.chosen) for pair in pairs],
-                  "rejected": [len(pair.rejected) for pair in pairs]}
-    return {name: float(np.mean(found)) / _CHARACTERS for name, found in characters.items()}
+    """Return mean tokens by text: a pair has two completions, a good rating counts as chosen."""
+    held = [] if population is None else [
+        one for shard in population.shards for one in shard.preferences]
+    pairs, ratings = only_pairs(held), only_ratings(held)
+    chosen = [*(pair.chosen for pair in pairs),
+              *(rating.completion for rating in ratings if rating.desirable)]
+    rejected = [pair.rejected for pair in pairs]
+    texts = {"prompt": [as_text(one.prompt) for one in held], "chosen": chosen,
+             "rejected": rejected, "completion": [
+                 *(text for pair in pairs for text in (pair.chosen, pair.rejected)),
+                 *(rating.completion for rating in ratings)]}
+    return {name: float(np.mean([len(text) for text in found])) / _CHARACTERS
+            for name, found in texts.items() if found}
 
 
 def _models(config: schema.Config, objective: Objective) -> dict[str, Skeleton]:

@@ -56,6 +56,7 @@ class Objective(ABC):
         learns_from: Which preferences it learns from, in words: pair, rating or prompt.
         reads: The texts of each sequence that a step reads of a pair, for `fedrlhf plan`.
         reads_reference: Whether it reads all its pairs under the reference in each round as well.
+        passes_without_gradient: How often a step reads a batch besides, for `fedrlhf plan`.
         optimizer: adamw, sgd or rmsprop.
         learning_rate: Of every local step.
         betas: Of AdamW.
@@ -71,6 +72,7 @@ class Objective(ABC):
     learns_from: ClassVar[str] = "pair"
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen", "rejected"),) * 2
     reads_reference: ClassVar[bool] = False
+    passes_without_gradient: ClassVar[int] = 0
 
     optimizer: str
     learning_rate: float

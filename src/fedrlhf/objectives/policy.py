@@ -55,6 +55,21 @@ class Policy:
             self.slot.write(active)
 
     @torch.no_grad()
+    def log_ratios(self, written: Sequence[Written]) -> Tensor:
+        """Return log pi(y|x) - log pi_ref(y|x) of each completion, shape (sequence,)."""
+        return self._all_log_probs(written) - self.reference_log_probs(written)
+
+    def score(self, completions: Sequence[tuple[Prompt, str]]) -> np.ndarray:
+        """Return the implicit reward of each completion; NaN where it does not fit; (completion,).
+        """
+        encoded = [self.encode(prompt, text) for prompt, text in completions]
+        found = np.full(len(completions), np.nan)
+        if flat := [one for one in encoded if one is not None]:
+            fits = [row for row, one in enumerate(encoded) if one is not None]
+            found[fits] = self.beta * self.log_ratios(flat).cpu().numpy()
+        return found
+
+    @torch.no_grad()
     def judge(self, pairs: Sequence[CompletionPair]) -> np.ndarray:
         """Return the implicit reward of the first minus the second, twice; shape (pair, 2)."""
         encoded = [(self.encode(pair.prompt, pair.first), self.encode(pair.prompt, pair.second))
@@ -62,7 +77,7 @@ class Policy:
         flat = [one for both in encoded if all(both) for one in both if one]
         found = np.full((len(pairs), 2), np.nan)
         if flat:
-            ratios = (self._all_log_probs(flat) - self.reference_log_probs(flat)).cpu().numpy()
+            ratios = self.log_ratios(flat).cpu().numpy()
             fits = [row for row, both in enumerate(encoded) if all(both)]
             found[fits] = self.beta * (ratios[::2] - ratios[1::2])[:, None]
         return found
