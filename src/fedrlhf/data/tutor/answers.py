@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fedrlhf.data.tutor.curriculum import Topic, topic_of, topics
+from fedrlhf.data.tutor.curriculum import Topic, graded, topic_of, topics
 
 ATTRIBUTES = ("example", "code", "analogy", "steps", "hint", "caveat", "friendly")
 
@@ -75,6 +75,11 @@ def read(question: str, answer: str) -> Reading:
     """Read the attributes of any text as an answer to a question."""
     present = frozenset(name for name, marker in _MARKERS.items() if marker.search(answer))
     return Reading(present, len(answer.split()), _facts(topic_of(question), answer))
+
+
+def leaks(question: str, answer: str) -> bool:
+    """Tell whether an answer gives the solution of a graded task away: it shows the code."""
+    return graded(question) and "code" in read(question, answer).attributes
 
 
 def _facts(topic: Topic | None, answer: str) -> float:

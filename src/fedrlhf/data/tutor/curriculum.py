@@ -14,6 +14,7 @@ QUESTION_FORMS = (
     "When would I need {}?",
     "My homework is about {}. Where do I start?",
 )
+_GRADED = "homework"
 
 
 @dataclass(frozen=True)
@@ -49,3 +50,8 @@ def topic_of(text: str) -> Topic | None:
     lowered = text.lower()
     found = [topic for topic in topics() if topic.name.lower() in lowered]
     return max(found, key=lambda topic: len(topic.name), default=None)
+
+
+def graded(question: str) -> bool:
+    """Tell whether a question is about a task that the student is graded for."""
+    return _GRADED in question.lower()

@@ -9,8 +9,9 @@ import numpy as np
 from fedrlhf.data.source import Instructions
 from fedrlhf.data.tutor.answers import ATTRIBUTES, compose
 from fedrlhf.data.tutor.curriculum import Topic, questions, topic_of
+from fedrlhf.data.tutor.learning import learning
 from fedrlhf.data.tutor.students import Student, group_tastes, make_students
-from fedrlhf.errors import ConfigError
+from fedrlhf.errors import ConfigError, DataError
 from fedrlhf.seeding import generator
 from fedrlhf.types import PreferencePair, Prompt, as_text
 
@@ -21,7 +22,10 @@ _COUNT_CHANCES = (0.1, 0.35, 0.35, 0.2)
 
 
 class TutorTruth:
-    """The students' tastes, which no part of a run may use except to measure it."""
+    """What the students like and what teaches them; a run may use it only to measure.
+
+    The exception is a simulated reward, which stands for what a person would say.
+    """
 
     any_text = True
 
@@ -34,6 +38,21 @@ class TutorTruth:
         question = as_text(prompt)
         return float(np.mean([student.taste.utility(question, completion)
                               for student in self.students.values()]))
+
+    def utility_of(self, person: str, prompt: Prompt, completion: str) -> float:
+        """Return the utility of an answer by the taste of one student.
+
+        Raises:
+            DataError: There is no such student.
+        """
+        if person not in self.students:
+            raise DataError(f"there is no student {person!r}; there are {len(self.students)}, from "
+                            f"{min(self.students)} to {max(self.students)}")
+        return self.students[person].taste.utility(as_text(prompt), completion)
+
+    def learning(self, prompt: Prompt, completion: str) -> float:
+        """Return how much an answer teaches, the same for all students (`learning.learning`)."""
+        return learning(as_text(prompt), completion)
 
 
 class TutorSource:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrlhf.data.tutor.answers import ATTRIBUTES, read
+from fedrlhf.data.tutor.answers import ATTRIBUTES, leaks, read
 from fedrlhf.errors import ConfigError
 from fedrlhf.seeding import generator
 
@@ -22,17 +22,20 @@ class Taste:
     Attributes:
         attributes: Utility of each name of ``ATTRIBUTES``, shape (attribute,).
         words: Utility of ten words.
+        leaked: What is added for the solution of a graded task.
     """
 
     attributes: tuple[float, ...]
     words: float = WORDS_TASTE
+    leaked: float = 0.0
 
     def utility(self, question: str, answer: str) -> float:
         """Return the true utility of any text as an answer to a question."""
         reading = read(question, answer)
         liked = sum(value for name, value in zip(ATTRIBUTES, self.attributes, strict=True)
                     if name in reading.attributes)
-        return liked + self.words * reading.words / 10
+        return (liked + self.words * reading.words / 10
+                + self.leaked * leaks(question, answer))
 
 
 @dataclass(frozen=True)
