@@ -121,7 +121,7 @@ def _value(row: Row) -> float:
     if label is not None:
         _refuse(row, ("value",), ("label",))
         return float(label)
-    if type(value) not in (int, float) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise BadRow("value", value, "must be a number from 0 to 1, or give label: true or false")
     return float(value)
 

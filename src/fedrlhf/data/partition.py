@@ -14,6 +14,7 @@ from fedrlhf.data.clients import (
     trainable,
     value_of,
 )
+from fedrlhf.data.one_sided import one_sided
 from fedrlhf.data.population import Population, Shard
 from fedrlhf.data.splits import Item, choices_by_prompt, deal, in_stable_order, shard_of
 from fedrlhf.errors import ConfigError, DataError
@@ -42,7 +43,8 @@ def partition(preferences: Iterable[Preference], settings: Partition, seed: int)
         ``pairs_without_<column>`` and, each with its ``pairs_…``, ``clients_below_min_pairs``,
         ``clients_not_chosen`` and ``clients_without_training`` (by column with global splits: all
         their choices are held out). ``clients_without_validation`` and ``clients_without_test``
-        have no prompt in that split; ``clients_only_in_pool`` have nothing to test on.
+        have no prompt in that split; ``clients_only_in_pool`` have nothing to test on;
+        ``pairs_without_a_side`` are the ties of one-sided clients.
 
     Raises:
         ConfigError: The settings contradict each other.
@@ -57,6 +59,9 @@ def partition(preferences: Iterable[Preference], settings: Partition, seed: int)
     shards = [shard_of(name, found, splits or _deal(found, settings, seed, name))
               for name, found in sorted(holdings.items())]
     counts += _lacking(shards, settings)
+    if settings.one_sided:
+        shards, ties = one_sided(shards, seed)
+        counts += ties
     if settings.pool_training:
         clients, shards = len(shards), pooled(shards, settings, seed)
         counts["clients_only_in_pool"] = clients + 1 - len(shards)

@@ -6,6 +6,7 @@ nothing was copied is weaker evidence that it was not (the question may have nee
 """
 
 import ast
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from fedrlhf.data.lines import BadRow, Row, read_csv, text
 from fedrlhf.data.source import Instructions, Truth
 from fedrlhf.data.turns import turns_of
 from fedrlhf.errors import ConfigError, DataError
-from fedrlhf.types import Prompt, Rating
+from fedrlhf.types import Rating
 
 FILES = ("chat_data.csv", "tasks_data.csv")
-_WITHOUT_ANSWER = "turns without an answer"
+_EMPTY = {"request": "turns without a question", "response": "turns without an answer"}
 
 
 class RealHumanEvalSource:
@@ -29,7 +30,7 @@ class RealHumanEvalSource:
     ``condition`` (chat) and ``copied`` (true, false).
 
     Attributes:
-        left_out: After `preferences`: how many turns have no answer.
+        left_out: After `preferences`: how many turns have no question or no answer.
     """
 
     def __init__(self, path: str, copied: float, not_copied: float) -> None:
@@ -65,9 +66,8 @@ class RealHumanEvalSource:
         chat, tasks = (self._folder / name for name in FILES)
         types = dict(read_csv(tasks, lambda row: (text(row, "name"), text(row, "type"))))
         turns = read_csv(chat, partial(_rating, types=types, good=self._good, source=self.name))
-        ratings = [turn for turn in turns if turn is not None]
-        self.left_out = {_WITHOUT_ANSWER: count} if (count := len(turns) - len(ratings)) else {}
-        return ratings
+        self.left_out = dict(Counter(turn for turn in turns if isinstance(turn, str)))
+        return [turn for turn in turns if not isinstance(turn, str)]
 
     def instructions(self) -> Instructions:
         """Return none: the prompts are the programmers' own."""
@@ -79,26 +79,24 @@ class RealHumanEvalSource:
 
 
 def _rating(row: Row, types: dict[str, str], good: dict[bool, float],
-            source: str) -> Rating | None:
-    """Make a rating of a row; None where the model answered nothing."""
+            source: str) -> Rating | str:
+    """Make a rating of a row, or say what it lacks."""
     copied, task = bool(_copies(row)), text(row, "task_name")
     if task not in types:
         raise BadRow("task_name", task, "no such task in tasks_data.csv")
-    prompt, programmer = _request(row), text(row, "programmer_id")
+    request, answer, programmer = (_literal(row, "request"), text(row, "response"),
+                                   text(row, "programmer_id"))
     if not programmer:
         raise BadRow("programmer_id", programmer, "it is empty; write who asked")
     model, _, condition = text(row, "model").partition(" (")
-    if not (answer := text(row, "response")).strip():
-        return None
+    if request == [] or not answer.strip():
+        return _EMPTY["request" if request == [] else "response"]
+    prompt = request if isinstance(request, str) and request.strip() else (
+        turns_of(request, "request"))
     value = good[copied]
     return Rating(prompt, answer, value, programmer, source, abs(2 * value - 1), columns={
         "task": task, "task_type": types[task], "model": model,
         "condition": condition.removesuffix(")"), "copied": copied})
-
-
-def _request(row: Row) -> Prompt:
-    value = _literal(row, "request")
-    return value if isinstance(value, str) and value.strip() else turns_of(value, "request")
 
 
 def _copies(row: Row) -> list[Any]:

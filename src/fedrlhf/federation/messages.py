@@ -20,6 +20,7 @@ REFERENCE = "reference"  # record of the reference policy's adapter, where that 
 EXAMPLES = "num-examples"  # Flower's default weight of a reply
 
 ROLL_CALL, RANK, AGREEMENT = "query.roll_call", "evaluate.rank", "evaluate.agreement"
+LABELS, RATINGS = "evaluate.labels", "evaluate.ratings"
 
 
 def selector_key(index: int) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError
 from fedrlhf.models.likelihood import Written
-from fedrlhf.objectives.base import Objective, Prepared
+from fedrlhf.objectives.offline import Offline, Prepared
 from fedrlhf.objectives.policy import Policy, open_policy
 from fedrlhf.selectors.batching import written_batches
 from fedrlhf.types import Preference, PreferencePair, Prompt
@@ -21,15 +21,20 @@ _MOST = 4 / 3  # of lambda_D n_D / (lambda_U n_U); the least is 1
 
 @dataclass(frozen=True)
 class Labelled:
-    """A completion after its prompt, in tokens, and on which side of one half it was rated."""
+    """A completion after its prompt, in tokens, and on which side of one half it was rated.
+
+    Attributes:
+        preference: The number of the rating or pair that says so.
+    """
 
     written: Written
     desirable: bool
     weight: float
+    preference: int
 
 
 @dataclass(kw_only=True)
-class Kto(Objective):
+class Kto(Offline):
     """lambda_D sigmoid(beta (z0 - lr)) of a good answer, lambda_U sigmoid(beta (lr - z0)) of a bad.
 
     Ethayarajh et al., 2024 (arXiv 2402.01306), Eq. 7. The log-ratio lr is that of the policy to
@@ -91,7 +96,8 @@ class Kto(Objective):
 
         return Prepared([one.written.tokens for one in examples], backward,
                         sum(one.written.cut > 0 for one in examples), left_out,
-                        f"objective.max_length={self.max_length}")
+                        f"objective.max_length={self.max_length}",
+                        len({one.preference for one in examples}))
 
     @torch.no_grad()
     def losses(self, config: schema.Config, preferences: Sequence[Preference],
@@ -117,11 +123,11 @@ class Kto(Objective):
     def _encode(self, policy: Policy,
                 preferences: Sequence[Preference]) -> tuple[list[Labelled], int]:
         """Return what fits, and how many completions do not."""
-        labels = [label for one in preferences if not one.tie for label in _labels(one)]
-        encoded = [(policy.encode(prompt, text), good, weight)
-                   for prompt, text, good, weight in labels]
-        found = [Labelled(written, good, weight) for written, good, weight in encoded
-                 if written is not None]
+        labels = [(number, *label) for number, one in enumerate(preferences) if not one.tie
+                  for label in _labels(one)]
+        found = [Labelled(written, good, weight, number)
+                 for number, prompt, text, good, weight in labels
+                 if (written := policy.encode(prompt, text)) is not None]
         return found, len(labels) - len(found)
 
 
@@ -130,7 +136,9 @@ class _Loss:
 
     def __init__(self, settings: Kto, policy: Policy, examples: Sequence[Labelled]) -> None:
         self.settings, self.policy, self.examples = settings, policy, examples
-        self.start = policy.reference_log_probs([one.written for one in examples])
+        self.start = torch.zeros(0)
+        if examples:
+            self.start = policy.reference_log_probs([one.written for one in examples])
         good, bad = settings.desirable_weight, settings.undesirable_weight
         if settings.balance:
             good, bad = balanced(good, bad, sum(one.weight for one in examples if one.desirable),

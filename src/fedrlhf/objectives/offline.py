@@ -38,7 +38,7 @@ class Offline(Objective):
         with seeded(task.seed):
             losses = [steps.step(lambda batch=batch: prepared.backward(batch))  # type: ignore[misc]
                       for batch in self.planned(prepared.lengths, task.seed)]
-        return LocalResult(judge.slot.read(), len(prepared.lengths), {
+        return LocalResult(judge.slot.read(), prepared.preferences or len(prepared.lengths), {
             "train_loss": float(np.mean(losses)), "steps": float(len(losses)),
             "cut_pairs": float(prepared.cut), "left_out_pairs": float(prepared.left_out)})
 
@@ -54,6 +54,7 @@ class Prepared:
         cut: How many pairs lost a part of their prompt.
         left_out: How many do not fit.
         limit: The key that bounds the length and its value.
+        preferences: How many preferences they are; None: as many as there are lengths.
     """
 
     lengths: list[int]
@@ -61,3 +62,4 @@ class Prepared:
     cut: int
     left_out: int
     limit: str
+    preferences: int | None = None

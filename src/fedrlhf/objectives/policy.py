@@ -73,14 +73,8 @@ class Policy:
         finally:
             self.slot.write(active)
 
-    @torch.no_grad()
-    def log_ratios(self, written: Sequence[Written]) -> Tensor:
-        """Return log pi(y|x) - log pi_ref(y|x) of each completion, shape (sequence,)."""
-        return self._all_log_probs(written) - self.reference_log_probs(written)
-
     def score(self, completions: Sequence[tuple[Prompt, str]]) -> np.ndarray:
-        """Return the implicit reward of each completion; NaN where it does not fit; (completion,).
-        """
+        """Return implicit rewards, shape (completion,); NaN where a completion does not fit."""
         encoded = [self.encode(prompt, text) for prompt, text in completions]
         found = np.full(len(completions), np.nan)
         if flat := [one for one in encoded if one is not None]:

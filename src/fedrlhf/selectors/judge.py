@@ -28,7 +28,7 @@ class Judge(Protocol):
 
 
 @runtime_checkable
-class Scorer(Protocol):
+class CompletionJudge(Protocol):
     """What a judge offers besides that can say of one completion how good it is."""
 
     def score(self, completions: Sequence[tuple[Prompt, str]]) -> np.ndarray:
