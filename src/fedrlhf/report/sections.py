@@ -53,7 +53,9 @@ def _shard_facts(summary: Facts) -> list[Fact]:
     plain_numbers, sizes = numbers(summary), facts(summary.get("sizes"))
     longer = numbers(summary.get("longer"))
     found = [Fact(name, number(plain_numbers[key])) for key, name in (
-        ("clients", "clients"), ("pairs", "preference pairs"), ("ties", "ties, never trained on"))
+        ("clients", "clients"),
+        ("pairs", "preferences" if "ratings" in plain_numbers else "preference pairs"),
+        ("ratings", "of them ratings of single answers"), ("ties", "ties, never trained on"))
         if key in plain_numbers]
     totals = {split: numbers(sizes.get(split)).get("total") for split in SPLITS}
     if all(total is not None for total in totals.values()):
