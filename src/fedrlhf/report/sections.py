@@ -36,7 +36,8 @@ def shards(artifacts: Artifacts) -> Section:
     sizes = [{split: sizes.get(split, 0.0) for split in SPLITS}
              for row in clients if (sizes := numbers(row.get("sizes")))]
     longer, first = (_shares(clients, name) for name in ("longer", "chosen_first"))
-    pictures = [plots.shard_sizes(sizes)] if sizes else []
+    what = "preferences" if "ratings" in summary else "preference pairs"
+    pictures = [plots.shard_sizes(sizes, what)] if sizes else []
     if longer or first:
         pictures.append(plots.tastes(longer, first, planted_groups(artifacts)))
     return Section(

@@ -28,7 +28,7 @@ def ratings(artifacts: Artifacts) -> Section:
     return Section(
         "ratings", title,
         f"How well a score, {judge}, predicts which answers a person found good, on prompts of "
-        "that person which nobody trained on.", _facts(results), _notes(results), (),
+        "that person which were held out.", _facts(results), _notes(results), (),
         [_losses(results), _orders(results)])
 
 
