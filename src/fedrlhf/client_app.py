@@ -4,7 +4,7 @@ Only adapters and numbers leave this process; the shard is read here and stays h
 deployment each message has a process of its own: torch is imported by those that compute.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,14 @@ from fedrlhf.federation.messages import (
 )
 from fedrlhf.federation.site import Site, open_site, own_shard, shard_files
 from fedrlhf.seeding import seed_for
-from fedrlhf.types import only_pairs
+from fedrlhf.types import Preference, only_pairs, only_ratings
 
 app = ClientApp()
 
 
 @app.query("roll_call")
 def roll_call(message: Message, context: Context) -> Message:
-    """Say which clients this SuperNode holds and how many pairs each has."""
+    """Say which clients this SuperNode holds and how many preferences each has; pairs as well."""
     enter_launcher_folder()
     check_source(message.content)
     config = load(str(context.run_config.get("overrides", "")))
@@ -44,7 +44,10 @@ def roll_call(message: Message, context: Context) -> Message:
         "client-ids": [shard.client_id for shard in shards],
         "train": [sum(not pair.tie for pair in shard.train) for shard in shards],
         "validation": [sum(not pair.tie for pair in shard.validation) for shard in shards],
-        "test": [len(shard.test) for shard in shards]})}), reply_to=message)
+        "test": [len(shard.test) for shard in shards],
+        **{f"{split}-pairs": [sum(not pair.tie for pair in only_pairs(shard.split(split)))
+                              for shard in shards] for split in ("train", "validation")},
+        "test-pairs": [len(only_pairs(shard.test)) for shard in shards]})}), reply_to=message)
 
 
 @app.train()
@@ -74,13 +77,14 @@ def validate(message: Message, context: Context) -> Message:
 
     site = _open(message, context)
     adapter, = from_arrays(message.content.array_records[ARRAYS]).values()
-    held_out, objective = site.shard.validation, site.objective
+    objective = site.objective
+    held_out = [one for one in _of_use(site, site.shard.validation) if not one.tie]
     loss = objective.losses(site.config, held_out, [adapter], reference_of(message))[0]
     metrics = {"validation_loss": float(loss)}
     predicted = objective.predict_shares(site.config, held_out, adapter)
     if predicted:
         metrics["alignment_score"] = float(alignment_scores(predicted).mean())
-    return reply(message, MetricRecord({EXAMPLES: sum(not one.tie for one in held_out), **metrics}))
+    return reply(message, MetricRecord({EXAMPLES: len(held_out), **metrics}))
 
 
 @app.evaluate("rank")
@@ -90,7 +94,7 @@ def rank(message: Message, context: Context) -> Message:
     adapters = from_arrays(message.content.array_records[ARRAYS])
     losses = site.objective.losses(site.config, site.shard.validation, list(adapters.values()),
                                    reference_of(message))
-    return reply(message, MetricRecord({EXAMPLES: len(site.shard.validation),
+    return reply(message, MetricRecord({EXAMPLES: len(_of_use(site, site.shard.validation)),
                                         "losses": [float(loss) for loss in losses]}))
 
 
@@ -127,6 +131,38 @@ def rewards(message: Message, context: Context) -> Message:
     return reply(message, MetricRecord({**reward_numbers(
         policy, next(iter(adapters.values())), site.shard.test, site.scorer(), config.evaluate,
         seed_for(config.run.seed, "evaluate rewards", site.shard.client_id))}))
+
+
+@app.evaluate("labels")
+def labels(message: Message, context: Context) -> Message:
+    """Count the client's ratings to train on, and the good ones among them."""
+    from fedrlhf.evaluation.ratings import label_counts
+
+    enter_launcher_folder()
+    shard = open_site(message, context).shard
+    return reply(message, MetricRecord({**label_counts(only_ratings(shard.train))}))
+
+
+@app.evaluate("ratings")
+def ratings(message: Message, context: Context) -> Message:
+    """Predict the client's held-out ratings from their scores; return sums."""
+    from fedrlhf.evaluation.ratings import Prior, rating_sums
+
+    site = _open(message, context)
+    judge = site.objective.open(site.config, reference_of(message))
+    adapter, = from_arrays(message.content.array_records[ARRAYS]).values()
+    judge.slot.write(adapter)
+    request: Mapping[str, Any] = message.content.config_records[CONFIG]
+    return reply(message, MetricRecord({**rating_sums(
+        only_ratings(site.shard.train), only_ratings(site.shard.validation),
+        only_ratings(site.shard.test),
+        judge.score,  # type: ignore[attr-defined]  # the server asks those that have it
+        Prior(float(request["rate"]), float(request["strength"])))}))
+
+
+def _of_use(site: Site, preferences: Sequence[Preference]) -> Sequence[Preference]:
+    """Return what the objective can learn from: what the server knows this client by."""
+    return only_pairs(preferences) if site.objective.learns_from == "pair" else preferences
 
 
 def _open(message: Message, context: Context) -> Site:

@@ -52,6 +52,7 @@ class Partition:
     pool_training: bool = False  # centralised baseline: one client "pool" gets all training pairs
     pool_validation: bool = True  # … and all validation pairs; false: clients keep theirs
     unseen: list[str] = field(default_factory=list)  # clients that train nothing, only tested
+    one_sided: bool = False  # a client keeps of its pairs only the chosen or the rejected answers
 
 
 # -------------------------------------------------------------------------------------- models
@@ -141,6 +142,20 @@ class LocalDpo(LocalTraining):
     learning_rate: float = 5e-4
     beta: float = 0.1
     max_length: int = 1024  # tokens of a prompt and a completion
+
+
+@dataclass
+class LocalKto(LocalTraining):
+    """KTO of the policy on ratings of single answers and on pairs (stage rlhf)."""
+
+    _target_: str = "fedrlhf.objectives.kto.Kto"
+    optimizer: str = "rmsprop"
+    learning_rate: float = 5e-4
+    beta: float = 0.1
+    desirable_weight: float = 1.0  # lambda_D
+    undesirable_weight: float = 1.0  # lambda_U
+    balance: bool = False  # raise one of them until lambda_D n_D / (lambda_U n_U) is in [1, 4/3]
+    max_length: int = 1024
 
 
 @dataclass

@@ -78,6 +78,7 @@ class Objective(ABC):
         reads_reference: Whether it reads all its pairs under the reference in each round as well.
         needs_reward: Whether it maximises the rewards of the section `reward`.
         needs_context: Whether its judge must be given a person's own preferences before it judges.
+        passes_without_gradient: How often a step reads a batch besides, for `fedrlhf plan`.
         optimizer: adamw, sgd or rmsprop.
         learning_rate: Of every local step.
         betas: Of AdamW.
@@ -97,6 +98,7 @@ class Objective(ABC):
     reads_reference: ClassVar[bool] = False
     needs_reward: ClassVar[bool] = False
     needs_context: ClassVar[bool] = False
+    passes_without_gradient: ClassVar[int] = 0
 
     optimizer: str
     learning_rate: float

@@ -44,7 +44,7 @@ class Offline(Objective):
         with seeded(task.seed):
             losses = [steps.step(lambda batch=batch: prepared.backward(batch))  # type: ignore[misc]
                       for batch in self.batches(prepared, task.seed)]
-        return LocalResult(judge.slot.read(), len(prepared.lengths), {
+        return LocalResult(judge.slot.read(), prepared.preferences or len(prepared.lengths), {
             "train_loss": float(np.mean(losses)), "steps": float(len(losses)),
             "cut_pairs": float(prepared.cut), "left_out_pairs": float(prepared.left_out),
             **{name: float(np.mean(values)) for name, values in prepared.measured.items()}},
@@ -74,6 +74,7 @@ class Prepared:
         limit: The key that bounds the length and its value.
         chances: How likely a step draws each; None: all alike, epoch by epoch.
         measured: Numbers that `backward` collects step by step; the reply has their means.
+        preferences: How many preferences they are; None: as many as there are lengths.
     """
 
     lengths: list[int]
@@ -83,3 +84,4 @@ class Prepared:
     limit: str
     chances: list[float] | None = None
     measured: dict[str, list[float]] = field(default_factory=dict)
+    preferences: int | None = None

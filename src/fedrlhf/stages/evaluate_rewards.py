@@ -19,7 +19,9 @@ Numbers = dict[str, float]
 
 
 def wanted(context: Context) -> bool:
-    """Say whether rewards are known: they were trained on, or the source has planted truth."""
+    """Say whether a policy was trained and rewards are known: by training or planted truth."""
+    if context.objective.trains != "policy":
+        return False
     truth = context.source.truth()
     return context.objective.needs_reward or (truth is not None and truth.any_text)
 
@@ -37,6 +39,8 @@ def evaluate_rewards(context: Context, grid: ClientGrid,
         Means over clients of each reward before and after and of its gain, with intervals over
         clients, and of Spearman's correlation.
     """
+    if not wanted(context):
+        return {}
     nodes = [node for node in grid.nodes if grid.client(node).test]
     messages = [Message(RecordDict({ARRAYS: to_arrays({0: policies[grid.client(node).client_id]})}),
                         node, REWARDS) for node in nodes]

@@ -80,11 +80,12 @@ def read_rounds(path: Path) -> Sequence[dict[str, Any]]:
 
 
 def _check(context: Context, stage: str, grid: ClientGrid) -> None:
-    """Refuse a schedule that ends in the warm-up and faults of clients that do not exist.
+    """Refuse what no round could use: nobody to train, an early end, faults of nobody.
 
     Raises:
         ConfigError: Names the key, its value and what would do.
     """
+    _check_trainable(context, grid)
     rounds = context.rounds.rounds
     least = getattr(context.strategy, "least_rounds", lambda: 1)()
     if rounds < least:
@@ -95,6 +96,22 @@ def _check(context: Context, stage: str, grid: ClientGrid) -> None:
     if unknown := sorted(set(context.config.faults) - known):
         raise ConfigError(f"faults names {', '.join(unknown)}, but the clients are "
                           f"{', '.join(sorted(known)[:5])} …")
+
+
+def _check_trainable(context: Context, grid: ClientGrid) -> None:
+    """Refuse an objective that no client has anything for.
+
+    Raises:
+        ConfigError: Says what the clients have instead.
+    """
+    if any(client.train for client in grid.clients):
+        return
+    name = type(context.objective).__name__.lower()
+    held = sum(client.train for client in context.clients)
+    instead = (f": their {held:,} training preferences are ratings of single answers. Choose "
+               "objective=kto (or sft, which imitates the good ones)" if held else "")
+    raise ConfigError(f"objective={name} learns from a {context.objective.learns_from}, and none "
+                      f"of the {len(grid.clients)} clients has one to train on{instead}")
 
 
 def _resume(context: Context, folder: Path, grid: ClientGrid,
