@@ -17,7 +17,7 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from fedrlhf.config import rewards, schema, sources
+from fedrlhf.config import personal, rewards, schema, sources
 from fedrlhf.config.validate import validate
 from fedrlhf.errors import ConfigError
 
@@ -30,6 +30,8 @@ _COMPONENTS: dict[str, dict[str, type]] = {
              "chatbot_arena": sources.ChatbotArenaSource},
     "objective": {"choice": schema.Choice, "reward": schema.LocalReward, "dpo": schema.LocalDpo,
                   "sft": schema.LocalSft, "rloo": schema.LocalRloo},
+    "personal": {"none": personal.NoPersonal, "fedper": personal.FedPer,
+                 "ditto": personal.Ditto, "reconstruction": personal.Reconstruction},
     **{f"reward/{part}": {
         "planted": rewards.Planted, "function": rewards.Function, "selector": rewards.Selector,
         "reward_model": rewards.RewardModel, **more}

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError, RunFailed
@@ -26,10 +27,11 @@ class LocalTask:
     Attributes:
         adapter: The vector to start from.
         seed: Seed of everything random in this client's round.
-        proximal_mu: FedProx's pull towards ``adapter``, mu/2 |w - w0|^2; 0 for none.
+        proximal_mu: FedProx's pull towards ``anchor``, mu/2 |w - w0|^2; 0 for none.
         reference: The adapter of the reference policy; None: the base model.
         scorer: What an online objective maximises.
         private: What this client kept of its earlier rounds, by name.
+        anchor: w0 of the pull; None: ``adapter``.
     """
 
     adapter: np.ndarray
@@ -38,6 +40,7 @@ class LocalTask:
     reference: np.ndarray | None = None
     scorer: Scorer | None = None
     private: Mapping[str, np.ndarray] = field(default_factory=dict)
+    anchor: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ class LocalSteps:
         self.objective, self.slot, self.mu = objective, slot, task.proximal_mu
         slot.write(task.adapter)
         self.optimizer = _OPTIMIZERS[objective.optimizer](objective, slot.parameters)
-        self.anchor = [p.detach().clone() for p in slot.parameters]
+        self.anchor = _copies(slot, task.adapter if task.anchor is None else task.anchor)
 
     def step(self, backward: Callable[[], float]) -> float:
         """Take one step and return the loss before it.
@@ -175,13 +178,23 @@ class LocalSteps:
             loss = backward()
         if self.mu:
             for parameter, start in zip(self.slot.parameters, self.anchor, strict=True):
-                parameter.grad.add_(parameter.detach() - start, alpha=self.mu)  # type: ignore[union-attr]
+                if parameter.grad is not None:  # a frozen one has none
+                    parameter.grad.add_(parameter.detach() - start, alpha=self.mu)
         if not np.isfinite(loss):
             raise RunFailed(f"the local loss became {loss}; lower objective.learning_rate "
                             f"(now {self.objective.learning_rate:g})")
         torch.nn.utils.clip_grad_norm_(self.slot.parameters, self.objective.max_grad_norm)
         self.optimizer.step()
         return loss
+
+
+def _copies(slot: AdapterSlot, vector: np.ndarray) -> list[Tensor]:
+    """Return a vector's tensors; the active adapter stays what it was."""
+    active = slot.read()
+    slot.write(vector)
+    found = [p.detach().clone() for p in slot.parameters]
+    slot.write(active)
+    return found
 
 
 _OPTIMIZERS: dict[str, Callable[[Objective, Any], torch.optim.Optimizer]] = {
