@@ -17,7 +17,7 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from fedrlhf.config import in_context, objectives, rewards, schema, sources
+from fedrlhf.config import in_context, objectives, personal, rewards, schema, sources
 from fedrlhf.config.validate import validate
 from fedrlhf.errors import ConfigError
 
@@ -36,6 +36,8 @@ _COMPONENTS: dict[str, dict[str, type]] = {
                   "kto": schema.LocalKto, "sft": schema.LocalSft,
                   "predictor": in_context.Predictor, "variational": in_context.Variational,
                   **objectives.COMPONENTS},
+    "personal": {"none": personal.NoPersonal, "fedper": personal.FedPer,
+                 "ditto": personal.Ditto, "reconstruction": personal.Reconstruction},
     **{f"reward/{part}": {
         "planted": rewards.Planted, "function": rewards.Function, "selector": rewards.Selector,
         "reward_model": rewards.RewardModel, "predictor": rewards.Predictor, **more}

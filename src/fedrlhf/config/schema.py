@@ -1,4 +1,4 @@
-"""The only schema of a run and, with `sources.py` and `rewards.py`, the only place of its defaults.
+"""The only schema of a run and, with the other files of this package, the only place of defaults.
 
 Each section is a dataclass; Hydra composes it from ``conf/`` and the command line. Sections with a
 ``_target_`` are components: the other fields are the arguments of that class.
@@ -384,6 +384,7 @@ class Config:
     tutor: Tutor = field(default_factory=Tutor)
     selector: Selector = field(default_factory=Selector)
     objective: Any = MISSING
+    personal: Any = MISSING
     reward: Reward = field(default_factory=Reward)
     strategy: Any = MISSING
     sft: Sft = field(default_factory=Sft)

@@ -76,6 +76,8 @@ class ClientGrid(WrappingGrid):
         inner: Flower's grid, or the local one.
         clients: All clients in the order of their ids; client i is node i + 1.
         layout: Digest of the adapter's layout, sent along so that a client can refuse another.
+        memory: Under which key clients keep what they send to nobody; another one for each
+            federation.
         reference: The reference policy's adapter for every client; None: the base model.
         cohort: The nodes that strategies see at present.
         costs: What each message type has cost so far.
@@ -85,6 +87,7 @@ class ClientGrid(WrappingGrid):
     clients: Sequence[Client]
     layout: str = ""
     timeout: float = 3600.0
+    memory: str = ""
     reference: ArrayRecord | None = None
     cohort: list[int] = field(default_factory=list)
     costs: dict[str, Cost] = field(default_factory=dict)
@@ -128,7 +131,8 @@ class ClientGrid(WrappingGrid):
 
     def _addressed(self, message: Message, ttl: float) -> Message:
         client = self.client(message.metadata.dst_node_id)
-        content = RecordDict({**message.content, ENVELOPE: envelope(client.client_id, self.layout)})
+        content = RecordDict({**message.content, ENVELOPE: envelope(
+            client.client_id, self.layout, self.memory)})
         if self.reference is not None:
             content[REFERENCE] = self.reference
         return Message(content, client.supernode, message.metadata.message_type, ttl=ttl,

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError, RunFailed
@@ -29,11 +29,12 @@ class LocalTask:
     Attributes:
         adapter: The vector to start from.
         seed: Seed of everything random in this client's round.
-        proximal_mu: FedProx's pull towards ``adapter``, mu/2 |w - w0|^2; 0 for none.
+        proximal_mu: FedProx's pull towards ``anchor``, mu/2 |w - w0|^2; 0 for none.
         reference: The adapter of the reference policy; None: the base model.
         scorer: What an online objective maximises.
         private: What this client kept of its earlier rounds, by name.
         server_round: The round, from 1; schedules over rounds read it.
+        anchor: w0 of the pull; None: ``adapter``.
     """
 
     adapter: np.ndarray
@@ -43,6 +44,7 @@ class LocalTask:
     scorer: Scorer | None = None
     private: Mapping[str, np.ndarray] = field(default_factory=dict)
     server_round: int = 1
+    anchor: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,7 @@ class LocalSteps:
             for group, rate in zip(self.groups, rates, strict=True)])
         if objective.optimizer_state == "keep":
             restore_optimizer(self.optimizer, task.private)
-        self.anchor = [p.detach().clone() for p in slot.parameters]
+        self.anchor = _copies(slot, task.adapter if task.anchor is None else task.anchor)
 
     def step(self, backward: Callable[[], float]) -> float:
         """Take one step and return the loss before it.
@@ -241,7 +243,8 @@ class LocalSteps:
             loss = backward()
         if self.mu:
             for parameter, start in zip(self.slot.parameters, self.anchor, strict=True):
-                parameter.grad.add_(parameter.detach() - start, alpha=self.mu)  # type: ignore[union-attr]
+                if parameter.grad is not None:  # a frozen one has none
+                    parameter.grad.add_(parameter.detach() - start, alpha=self.mu)
         if not np.isfinite(loss):
             raise RunFailed(f"the local loss became {loss}; lower objective.learning_rate "
                             f"(now {self.objective.learning_rate:g})")
@@ -254,6 +257,15 @@ class LocalSteps:
         """Return the optimiser's state where the client keeps it for its next round."""
         keeps = self.objective.optimizer_state == "keep"
         return optimizer_arrays(self.optimizer) if keeps else {}
+
+
+def _copies(slot: Slot, vector: np.ndarray) -> list[Tensor]:
+    """Return a vector's tensors; the active adapter stays what it was."""
+    active = slot.read()
+    slot.write(vector)
+    found = [p.detach().clone() for p in slot.parameters]
+    slot.write(active)
+    return found
 
 
 _STATES = ("reset", "keep")

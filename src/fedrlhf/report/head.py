@@ -102,6 +102,8 @@ def tiles(artifacts: Artifacts) -> list[Fact]:
                  ("selector.agreement", "agreement", percent),
                  ("policy.agreement", "agreement", percent),
                  ("selector.agreement_own" if several else "", "own selector", percent),
+                 ("selector.agreement_personal", "personal selector", percent),
+                 ("policy.agreement_personal", "personal tutor", percent),
                  ("policy.utility_gain", "gain in utility", signed),
                  ("policy.win_rate" if "policy.win_rate" in results else "policy.proxy_win_rate",
                   "win rate", percent)) if name in results]

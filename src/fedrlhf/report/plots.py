@@ -34,6 +34,7 @@ _JUDGES = (  # name, label, colour, marker, legend shape
     ("length", "“the longer one wins”", "soft", "|", "tick"),
     ("oracle", "oracle (true tastes)", "soft", "D", "diamond"),
     ("own", "own selector", "c2", "s", "square"),
+    ("personal", "personal model", "c3", "s", "square"),
     ("vote", "the selectors' vote", "c1", "o", "dot"))
 
 

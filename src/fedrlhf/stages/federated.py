@@ -48,6 +48,7 @@ def train_adapters(context: Context, stage: str, slot: Slot, grid: ClientGrid,
     if context.deployed:
         check_shards(context)
     _check(context, stage, grid)
+    context.personal.check(slot.layout)
     progress = _resume(context, folder, grid, start)
     _rewind(context, stage, progress.server_round)
     with context.progress.task(f"{stage}: rounds", settings.rounds, progress.server_round) as task:
@@ -61,7 +62,7 @@ def train_adapters(context: Context, stage: str, slot: Slot, grid: ClientGrid,
                         f"{folder / ROUNDS} holds the reasons")
     place = getattr(context.strategy, "place_clients", None)
     if place is not None:
-        place(progress.arrays, grid)
+        place(progress.arrays, grid, progress.server_round + 1)
     write_json(folder / COSTS, {name: asdict(cost) for name, cost in grid.costs.items()})
     return from_arrays(progress.arrays)
 
