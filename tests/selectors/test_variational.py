@@ -1,4 +1,4 @@
-"""Variational preference learning: divergence, annealing, and the latent is what tells people apart."""
+"""Variational preference learning: divergence, annealing, and the latent tells people apart."""
 
 import math
 
