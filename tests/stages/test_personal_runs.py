@@ -1,16 +1,28 @@
 """Personal models in real runs: what stays, what travels, and that a kill changes nothing."""
 
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from flwr.app import Message
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from safetensors.numpy import load_file, save_file
 
 import fedrlhf
+from fedrlhf.client_app import app
 from fedrlhf.config import build, load
+from fedrlhf.data.population import read_index
+from fedrlhf.federation.flower_internals import server_identity
 from fedrlhf.federation.local_grid import LocalGrid
-from fedrlhf.federation.messages import ARRAYS, METRICS, from_arrays
+from fedrlhf.federation.messages import (
+    ARRAYS,
+    CONFIG,
+    ENVELOPE,
+    METRICS,
+    envelope,
+    from_arrays,
+    to_arrays,
+)
 from fedrlhf.files import read_json
 from fedrlhf.objectives.personal import FedPer
 from fedrlhf.seeding import seed_for
@@ -155,6 +167,42 @@ def test_a_stage_made_anew_forgets(tmp_path: Path) -> None:
     go(run, *FEDPER, "rlhf.rounds=1", "objective.learning_rate=3e-4", "run.redo_changed=true")
     assert read_json(run / "rlhf/memory.json") != key
     assert folders.isdisjoint((run / "rlhf/clients").iterdir())
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_site_keeps_its_memory_beside_its_shard(tmp_path: Path, elsewhere: bool) -> None:
+    """In a deployment: in `memory` beside the shard, or where the node configuration says.
+
+    A message of another federation, with another key, finds nothing of it and ends elsewhere.
+    """
+    words = [*SMALL, *FEDPER, f"run.dir={tmp_path / 'run'}", "run.stages=[partition]",
+             "rlhf.rounds=1"]
+    fedrlhf.run(words)
+    shard = tmp_path / "site" / "shard.jsonl"
+    shard.parent.mkdir()
+    entry = read_index(tmp_path / "run" / "partition").shards[0]
+    shard.write_bytes((tmp_path / "run" / "partition" / str(entry.file)).read_bytes())
+    node = {"shard": str(shard)} | ({"memory": str(tmp_path / "m")} if elsewhere else {})
+    config = load(words)
+    start = build(config.objective, "objective").open(config).slot.initial(0)
+
+    def train(key: str, server_round: int) -> bytes:
+        context = Context(run_id=1, node_id=1, node_config=node, state=RecordDict(),
+                          run_config={"overrides": shlex.join(words)})
+        message = Message(RecordDict({
+            ENVELOPE: envelope(entry.client_id, "", key), ARRAYS: to_arrays({0: start}),
+            CONFIG: ConfigRecord({"server-round": server_round})}), 1, "train")
+        message.metadata.__dict__["_message_id"] = "1"
+        return from_arrays(app(message, context).content.array_records[ARRAYS])[0].tobytes()
+
+    place = tmp_path / "m" if elsewhere else shard.parent / "memory"
+    with server_identity():
+        train("one", 1)
+        second = train("one", 2)
+        folder, = place.iterdir()
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "000001.safetensors", "000002.safetensors"]
+        assert train("two", 2) != second and len(list(place.iterdir())) == 2
 
 
 @pytest.mark.slow
