@@ -7,7 +7,7 @@ The reward is the share of the letter e among a completion's characters. Each ob
 embedded tutor's adapter on the prompts of one simulated student, in a process of its own, with as
 many completions in a step as every other one; PPO takes two optimiser steps on them. Printed are
 the mean rewards of the first and the last quarter of the steps, the divergence from the reference
-in the last one, seconds for the steps, and by how much the process's peak memory grew over them.
+in the last one, seconds of processor time, and by how much the process's peak memory grew.
 """
 
 import argparse
@@ -24,7 +24,10 @@ GROUP = {"ppo": 1, "remax": 1}  # completions of a prompt; of the others 4
 
 
 class LetterReward:
+    """The share of a letter among a completion's characters."""
+
     def score(self, prompt: object, completions: Sequence[str], person: str) -> object:
+        """Score completions."""
         from fedrlhf.objectives.scores import Scores
 
         share = np.array([text.count("e") / max(1, len(text)) for text in completions])
@@ -55,13 +58,13 @@ def measure(name: str, options: argparse.Namespace) -> str:
     own = [one for one in student if one.client_id == student[0].client_id]
     objective = build(config.objective, "objective")
     adapter, private = objective.open(config).slot.initial(0), {}
-    before, start, found = megabytes(), time.perf_counter(), []
+    before, start, found = megabytes(), time.process_time(), []
     for turn in range(rounds):
         result = objective.train(config, own, LocalTask(adapter, turn, scorer=LetterReward(),
                                                         private=private))
         adapter, private = result.adapter, result.private
         found.append(result.metrics)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     return (f"{name:11} {found[0]['reward']:13.3f} {found[-1]['reward']:12.3f} "
             f"{found[-1]['kl']:8.1f} {seconds:8.1f} {megabytes() - before:8.0f}")
 
@@ -74,7 +77,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=5e-3)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    print(f"{'objective':11} {'reward, first':>13} {'reward, last':>12} {'KL':>8} {'seconds':>8} "
+    print(f"{'objective':11} {'reward, first':>13} {'reward, last':>12} {'KL':>8} {'CPU s':>8} "
           f"{'MB more':>8}", flush=True)
     for name in options.objectives:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
