@@ -23,10 +23,9 @@ def test_two_rounds_are_one_of_twice_the_steps(composed: Composer, optimizer: st
     Each step sees both pairs, so the order of the data is the same.
     """
     def trained(steps: int, rounds: int, state: str) -> np.ndarray:
-        config = composed("objective=dpo", "objective.batch_size=2",
-                          f"objective.local_steps={steps}",
-                          f"objective.optimizer={optimizer}", "objective.learning_rate=1e-2",
-                          f"objective.optimizer_state={state}", "objective.max_length=128")
+        config = composed("objective=dpo", "objective.batch_size=2", "objective.max_length=128",
+                          f"objective.local_steps={steps}", f"objective.optimizer={optimizer}",
+                          "objective.learning_rate=1e-2", f"objective.optimizer_state={state}")
         objective, policy = opened(config)
         vector, private = adapter(policy, 0), {}
         for _ in range(rounds):

@@ -1,6 +1,7 @@
 """Online losses, gradients and advantages beside TRL's trainers on the same completions."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_default_of_grpo_is_trls(composed: Composer) -> None:
 def test_online_dpo_is_dpo_of_its_pairs(composed: Composer) -> None:
     """Loss and gradient are objective=dpo's on the best and the worst completion of each prompt.
 
-    DPO's are those of TRL's DPOTrainer (test_against_trl.py).
+    With three completions of a prompt, where OnlineDPOTrainer has two.
     """
     from fedrlhf.types import PreferencePair
 
@@ -145,6 +146,49 @@ def test_online_dpo_is_dpo_of_its_pairs(composed: Composer) -> None:
     theirs = gradient(judge)
     assert own[0] == pytest.approx(loss, rel=1e-5)
     np.testing.assert_allclose(own[1], theirs, atol=1e-5 * np.abs(theirs).max())
+
+
+def test_online_dpo(composed: Composer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loss and gradient of two completions of each prompt are those of OnlineDPOTrainer's step."""
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+    from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
+
+    objective, policy = opened(composed("objective=online_dpo", "objective.beta=0.3",
+                                        "objective.max_length=128", "objective.max_new_tokens=40"))
+    policy.slot.write(adapter(policy, 0))
+    made = rollouts(policy).take([0, 1, 3, 5])  # two of each prompt's three
+    made = replace(made, asks=[made.asks[0], made.asks[2]])
+    own = (objective.backward(policy, made, best_and_worst(made.rewards, 2), 0.3),
+           gradient(policy))
+    order = [0, 2, 1, 3]  # the trainer has the first completion of every prompt first
+    trainer = OnlineDPOTrainer(
+        model=policy.slot.model, processing_class=policy.base.tokenizer,
+        reward_funcs=lambda **_: [REWARDS[(0, 1, 3, 5)[row]] for row in order],
+        args=OnlineDPOConfig(**{key: value for key, value in settings(
+            tmp_path, beta=0.3, max_new_tokens=40).items()
+            if key not in ("num_generations", "max_completion_length")}),
+        train_dataset=Dataset.from_list([{"prompt": prompt} for prompt, _ in TEXTS]))
+    trainer.ref_model = None  # a copy of the policy as it is; without it the reference is the base
+    policy.slot.model.set_adapter(NAME)
+    for parameter in policy.slot.parameters:
+        parameter.requires_grad_(True)
+    trainer._generate = lambda *_: (*padded([made.written[row].prompt for row in order], True),
+                                    *padded([made.written[row].completion for row in order], False),
+                                    None)
+    loss = trainer.training_step(trainer.model, {"prompt": [prompt for prompt, _ in TEXTS]})
+    theirs = gradient(policy)
+    assert own[0] == pytest.approx(loss.item(), rel=1e-5)
+    assert abs(own[0] - np.log(2)) > 1e-3
+    np.testing.assert_allclose(own[1], theirs, atol=1e-4 * np.abs(theirs).max())
+
+
+def padded(rows: list[tuple[int, ...]], left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token numbers in a rectangle, and where they are tokens."""
+    width = max(len(row) for row in rows)
+    gaps = [(0,) * (width - len(row)) for row in rows]
+    join = (lambda row, gap: gap + row) if left else (lambda row, gap: row + gap)
+    return tuple(torch.tensor([join(row, gap) for row, gap in zip(values, gaps, strict=True)])
+                 for values in (rows, [(1,) * len(row) for row in rows]))
 
 
 @pytest.mark.parametrize("name", ["rloo", "grpo", "remax"])

@@ -12,7 +12,7 @@ _MOST_ERROR = 0.2  # of the relative error that one step answers to
 class KlControl:
     """A fixed beta, or one that moves until the divergence from the reference is at a target.
 
-    Ziegler et al., 2019 (arXiv 1909.08593), section 2.2: after each step
+    Ziegler et al., 2019 (arXiv 1909.08593): after each step
     beta <- beta (1 + 0.1 clip(KL / target - 1, -0.2, 0.2)). The present beta is the client's own
     and goes on from round to round.
 
