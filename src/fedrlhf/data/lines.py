@@ -71,7 +71,7 @@ def read_json_lines(path: Path, parse: Callable[[Row], Made],
     Raises:
         DataError: As for `read_rows`.
     """
-    lines = islice(_numbered_lines(path), limit)
+    lines = islice(numbered_lines(path), limit)
     return read_rows(path, lines, lambda line: parse(_decode(line)))
 
 
@@ -144,7 +144,8 @@ def one_of(row: Row, field: str, known: dict[str, Made]) -> Made:
     return known[value]
 
 
-def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield each line that is not empty with its number; unpack a file that ends in ``.gz``."""
     opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
     with opened as file:
         for number, line in enumerate(file, 1):
