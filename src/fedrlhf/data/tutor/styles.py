@@ -38,7 +38,7 @@ class StylePolicy:
         """Return an answer and the probability of its style."""
         chances = self._chances(question)
         number = int(rng.choice(len(STYLES), p=chances))
-        return compose(topic, STYLES[number], rng), float(chances[number])
+        return compose(topic, STYLES[number], rng), round(float(chances[number]), 12)
 
     def chance(self, question: str, answer: str) -> float:
         """Return the probability of an answer's style; 0 for one that this policy never shows."""
