@@ -151,7 +151,8 @@ def test_votes_lean_by_generosity() -> None:
     question, rng = f"What is {topic.name}?", np.random.default_rng(0)
     seen = Impression(0.0, 0.0, liked=True, taught=False, attentive=True)
     generous = Learner(student, Habits(0.2, 1.0, 5.0, 0.1, 0.2, gaming=False), 0.0)
-    votes = [generous.reactions(question, topic.definition, seen, rng).get("vote") for _ in range(4000)]
+    votes = [generous.reactions(question, topic.definition, seen, rng).get("vote")
+             for _ in range(4000)]
     cast = [vote for vote in votes if vote]
     up = 1 / (1 + math.exp(-math.log(0.85 / 0.15) - 1.0))
     assert agrees(len(cast), len(votes), 0.2)
