@@ -39,6 +39,22 @@ class JsonlSource(ServerPrompts):
 
 
 @dataclass
+class TracesSource(ServerPrompts):
+    """What students did with the tutor's answers: a file or a folder of events (data/traces)."""
+
+    _target_: str = "fedrlhf.data.traces.source.TracesSource"
+    path: str = MISSING
+    reward_lambda: float = 0.5  # share of learning in the reward; the rest is satisfaction
+    kappa: float = 1.0  # penalty of a violation
+    channels: list[str] = field(default_factory=lambda: ["satisfaction", "learning"])
+    gap: float = 0.1  # of rewards, beyond which two answers to one prompt make a pair
+    cap_per_user: int = 500  # preferences
+    feedback_clip: float = 10.0  # the largest 1 / P(feedback)
+    gaming_seconds: float = 2.5  # a hint that was asked for sooner was clicked through to
+    fit: bool = True  # the table of evidence, to each user's events; false: starting values
+
+
+@dataclass
 class SitesSource:
     """For a server whose sites hold the preferences: prompts for its own stages, or nothing."""
 
