@@ -30,6 +30,7 @@ class Chance:
         return bool(rng.random() < self.of(good))
 
 
+LIKING_NOISE = 0.5  # temperature of liking an answer that differs from the usual, in utility
 # Satisfaction: good means that the student likes the answer.
 UP = Chance(0.85, 0.25)  # of a vote; a student's generosity adds to its log-odds
 EDIT = Chance(0.03, 0.08)

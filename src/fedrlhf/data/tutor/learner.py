@@ -29,7 +29,7 @@ class Impression:
     Attributes:
         utility: The student's own utility of it.
         learning: How much it teaches, in log-odds.
-        liked: Whether this student was satisfied with it: sigmoid(utility - usual).
+        liked: Whether it satisfied this student: sigmoid((utility - usual) / LIKING_NOISE).
         taught: Whether it teaches this student, should they not know it yet.
         attentive: Whether they took it in; traces of an answer read half say nothing.
         gamed: The row belongs to a burst through the hints.
@@ -72,7 +72,7 @@ class Learner:
     def impression(self, question: str, answer: str, rng: np.random.Generator) -> Impression:
         """Read an answer, and learn its topic if it teaches."""
         utility = self.student.taste.utility(question, answer)
-        liked = rng.random() < 1 / (1 + math.exp(self.usual - utility))
+        liked = rng.random() < 1 / (1 + math.exp((self.usual - utility) / acts.LIKING_NOISE))
         taught = rng.random() < learns(question, answer)
         attentive = rng.random() < acts.ATTENTIVE
         if taught and attentive:
