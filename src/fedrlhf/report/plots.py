@@ -212,12 +212,12 @@ def row_height(rows: int) -> float:
     return rows * 17 if rows <= _CROWDED else min(8 * rows, 520)
 
 
-def row_names(axes: "Axes", names: Sequence[str]) -> None:
+def row_names(axes: "Axes", names: Sequence[str], most: int = 16) -> None:
     """Put a client into each row, the first on top; many clients stay nameless."""
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(False)
     if len(names) <= _CROWDED:
-        axes.set_yticks(range(len(names)), [plain(name, 16) for name in names], fontsize=FONT - 1)
+        axes.set_yticks(range(len(names)), [plain(name, most) for name in names], fontsize=FONT - 1)
         axes.hlines(range(len(names)), 0, 1, transform=axes.get_yaxis_transform(),
                     color=colour("edge"), linewidth=0.6, alpha=0.6, zorder=0)
     else:

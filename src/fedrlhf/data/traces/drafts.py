@@ -21,6 +21,7 @@ from fedrlhf.data.turns import prompt_key
 Kind = Literal["ab", "edit", "correction", "regenerate", "contexts", "rating", "violation"]
 KINDS: tuple[Kind, ...] = ("ab", "edit", "correction", "regenerate", "contexts", "rating",
                            "violation")
+COMPARISONS: tuple[Kind, ...] = ("ab", "edit", "correction", "regenerate")  # the student's own
 SMOOTHING = 0.2  # of an accepted regenerate: one in five is taken to be the other way round
 
 # Fates of answers that teach nothing.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fedrlhf.data.traces.channels import Judged, Reward, judge
-from fedrlhf.data.traces.drafts import KINDS, Draft, drafts_of
+from fedrlhf.data.traces.drafts import COMPARISONS, KINDS, Draft, drafts_of
 from fedrlhf.data.traces.em import Model, Prior
 from fedrlhf.data.traces.evidence import CHANNELS, Channel
 from fedrlhf.data.traces.histories import by_user, read_history
@@ -163,7 +163,8 @@ def _provenance(judged: Sequence[Judged], draft: Draft) -> dict[str, Any]:
     event = every[0].reading.event
     columns: dict[str, Any] = {
         "trace": draft.kind, "p": round(draft.value, 6),
-        "channels": [channel for channel in CHANNELS if any(one.heard(channel) for one in every)],
+        "channels": ["satisfaction"] if draft.kind in COMPARISONS else [
+            channel for channel in CHANNELS if any(one.heard(channel) for one in every)],
         "satisfaction": [round(one.satisfaction, 6) for one in every],
         "learning": [round(one.learning, 6) for one in every],
         "rows": [f"{one.reading.logged.file}:{one.reading.logged.line}" for one in every],
