@@ -10,6 +10,7 @@ docs/simulator.md says what the students do and how to read the tables.
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import expit
@@ -85,7 +86,8 @@ def pair_accuracy(school: School, seen: Seen) -> Numbers:
         question = as_text(pair.prompt)
         liked = student.taste.utility(question, answer)
         taught = learning(question, answer)
-        return liked, taught, float(expit((liked - usual) / LIKING_NOISE) + expit(BASE + taught)) / 2
+        both = expit((liked - usual) / LIKING_NOISE) + expit(BASE + taught)
+        return liked, taught, float(both) / 2
 
     found: Numbers = {}
     for name, reward in CHANNELS.items():
@@ -267,6 +269,7 @@ STUDIES: dict[str, Callable[[int, int, int], Numbers]] = {
 }
 
 
+@lru_cache(maxsize=1)
 def _plain(seed: int, students: int, turns: int) -> tuple[School, Seen]:
     school = make_school(seed, students)
     return school, school.observe(questions(), turns)
@@ -291,9 +294,10 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=200, help="rows of each student")
     parser.add_argument("--studies", nargs="+", choices=STUDIES, default=list(STUDIES))
     options = parser.parse_args()
+    runs = [{name: STUDIES[name](seed, options.students, options.turns)
+             for name in options.studies} for seed in range(options.seeds)]
     for name in options.studies:
-        print(shown(name, [STUDIES[name](seed, options.students, options.turns)
-                           for seed in range(options.seeds)]), flush=True)
+        print(shown(name, [run[name] for run in runs]))
 
 
 if __name__ == "__main__":

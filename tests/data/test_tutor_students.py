@@ -106,7 +106,7 @@ def test_every_row_is_valid_and_unique(rows: list[Observed], tmp_path: Path) -> 
 
 
 def test_satisfaction_follows_from_utility(rows: list[Observed]) -> None:
-    """P(liked) = sigmoid((utility - usual) / 0.5): residuals over their spread are a normal draw."""
+    """P(liked) = sigmoid((utility - usual) / 0.5): their residuals are a normal draw."""
     usual = {s.client_id: usual_utility(s) for s in school().students}
     answered = [row for row in rows if not row.truth.gamed]
     chance = np.array([1 / (1 + math.exp((usual[row.event.user] - row.truth.utility) / 0.5))

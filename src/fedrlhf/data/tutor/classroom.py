@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -100,13 +101,18 @@ class Classroom:
             yield from _hints(learner, topic, (again or first).seen, rng)
 
     def _question(self, learner: Learner, rng: np.random.Generator) -> tuple[str, Topic]:
-        weights = np.ones(len(self.questions))
-        for number, question in enumerate(self.questions):
-            weights[number] *= _GRADED_WEIGHT if graded(question) else 1.0
-            weights[number] *= (
-                _MASTERED_WEIGHT if asked_topic(question).name in learner.mastered else 1.0)
-        question = self.questions[rng.choice(len(weights), p=weights / weights.sum())]
-        return question, asked_topic(question)
+        known = [topic.name in learner.mastered for topic in self._topics]
+        weights = self._weights * np.where(known, _MASTERED_WEIGHT, 1.0)
+        number = rng.choice(len(weights), p=weights / weights.sum())
+        return self.questions[number], self._topics[number]
+
+    @cached_property
+    def _topics(self) -> list[Topic]:
+        return [asked_topic(question) for question in self.questions]
+
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        return np.where([graded(question) for question in self.questions], _GRADED_WEIGHT, 1.0)
 
     def _answered(self, learner: Learner, question: str, topic: Topic,
                   rng: np.random.Generator) -> _Row:
