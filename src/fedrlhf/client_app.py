@@ -59,7 +59,8 @@ def train(message: Message, context: Context) -> Message:
     result = site.objective.train(site.config, site.shard.train, LocalTask(
         adapters[chosen],
         seed_for(site.config.run.seed, "train", int(request["server-round"]), site.shard.client_id),
-        float(request.get("proximal-mu", 0.0)), reference_of(message)))
+        float(request.get("proximal-mu", 0.0)), reference_of(message),
+        site.scorer() if site.objective.needs_reward else None))
     adapter = inject(site.config.faults.get(site.shard.client_id), result.adapter)
     return reply(message, MetricRecord({EXAMPLES: result.examples, **result.metrics}),
                  to_arrays({chosen: adapter}))
@@ -102,6 +103,20 @@ def agreement(message: Message, context: Context) -> Message:
                                      adapters.values(), pairs),
         own=list(adapters).index(int(request["own"])))
     return reply(message, MetricRecord({**counts}))
+
+
+@app.evaluate("rewards")
+def rewards(message: Message, context: Context) -> Message:
+    """Let the policy answer the client's held-out prompts; return mean rewards."""
+    from fedrlhf.evaluation.rewards import reward_numbers
+    from fedrlhf.objectives.policy import open_policy
+
+    site = _open(message, context)
+    config, adapters = site.config, from_arrays(message.content.array_records[ARRAYS])
+    policy = open_policy(config, 1.0, config.evaluate.max_length, reference_of(message))
+    return reply(message, MetricRecord({**reward_numbers(
+        policy, next(iter(adapters.values())), site.shard.test, site.scorer(), config.evaluate,
+        seed_for(config.run.seed, "evaluate rewards", site.shard.client_id))}))
 
 
 def _open(message: Message, context: Context) -> Site:

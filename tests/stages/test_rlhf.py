@@ -117,6 +117,38 @@ def test_resumed_is_uninterrupted(tmp_path: Path) -> None:
         np.testing.assert_array_equal(resumed[name], tensor)
 
 
+def test_local_only_is_training_of_each_client_alone(tmp_path: Path) -> None:
+    """Nothing is shared: each client's policy is what its own training makes of the one start.
+
+    Two rounds of two clients are two trainings of each, one after the other. The server has no
+    one tutor to evaluate, and the held-out agreement is that of each client's own.
+    """
+    from fedrlhf.config import build
+    from fedrlhf.data.population import read_index, read_shard
+    from fedrlhf.objectives.base import LocalTask
+
+    words = small(tmp_path / "run", "objective=dpo", "strategy=local_only", "data.clients=2",
+                  "rlhf.rounds=2")
+    run = fedrlhf.run(words)
+    config = load(words)
+    objective = build(config.objective, "objective")
+    slot = objective.open(config).slot
+    own = read_json(run.path / "rlhf" / "grouping.json")
+    for entry in read_index(run.path / "partition").shards:
+        shard = read_shard(run.path / "partition" / entry.file)
+        vector = slot.initial(seed_for(0, "policy"))
+        for server_round in (1, 2):
+            vector = objective.train(config, shard.train, LocalTask(
+                vector, seed_for(0, "train", server_round, shard.client_id))).adapter
+        np.testing.assert_array_equal(
+            slot.load(run.path / "rlhf" / f"policy_{own[shard.client_id]}"), vector)
+    results = read_json(run.path / "results.json")
+    assert 0 <= results["policy.agreement"] <= 1
+    assert not any("utility" in name for name in results)
+    assert not (run.path / "rlhf" / "policy").exists()
+    assert "ach client&#39;s own tutor" in (run.path / "report.html").read_text()
+
+
 @pytest.mark.parametrize(("more", "words"), [
     (("objective=dpo", "run.stages=[partition,select]"),
      r"objective=dpo belongs to the stage rlhf.*run.stages=\[partition,rlhf,evaluate\]"),

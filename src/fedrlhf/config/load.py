@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, fields, is_dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from fedrlhf.config import schema, sources
+from fedrlhf.config import rewards, schema, sources
 from fedrlhf.config.validate import validate
 from fedrlhf.errors import ConfigError
 
@@ -29,8 +29,13 @@ _COMPONENTS: dict[str, dict[str, type]] = {
              "tldr_comparisons": sources.TldrComparisonsSource, "shp": sources.ShpSource,
              "ultrafeedback": sources.UltraFeedbackSource, "prism": sources.PrismSource,
              "chatbot_arena": sources.ChatbotArenaSource},
-    "objective": {"choice": schema.Choice, "reward": schema.Reward, "dpo": schema.LocalDpo,
-                  "sft": schema.LocalSft},
+    "objective": {"choice": schema.Choice, "reward": schema.LocalReward, "dpo": schema.LocalDpo,
+                  "sft": schema.LocalSft, "rloo": schema.LocalRloo},
+    **{f"reward/{part}": {
+        "planted": rewards.Planted, "function": rewards.Function, "selector": rewards.Selector,
+        "reward_model": rewards.RewardModel, **more}
+       for part, more in {"shared": {},
+                          "personal": {"own_reward_model": rewards.OwnRewardModel}}.items()},
     "strategy": {"fedbis": schema.FedBis, "fedbiscuit": schema.FedBiscuit, "ifca": schema.Ifca,
                  "step_matched_fedbis": schema.StepMatchedFedBis,
                  "local_only": schema.LocalOnly},
@@ -57,8 +62,11 @@ def load(overrides: str | Sequence[str] = "") -> schema.Config:
     assert isinstance(config, schema.Config)
     if added := _added_keys(config):
         raise ConfigError(_unknown_key(added[0], split_overrides(overrides)))
-    config.data, config.objective, config.strategy = (
-        OmegaConf.to_container(node[name], resolve=True) for name in _COMPONENTS)
+    for name in _COMPONENTS:
+        *parents, leaf = name.split("/")
+        arguments = OmegaConf.to_container(OmegaConf.select(node, name.replace("/", ".")),
+                                           resolve=True)
+        setattr(reduce(getattr, parents, config), leaf, arguments)
     validate(config)
     return config
 

@@ -1,4 +1,4 @@
-"""The only schema of a run and, with `sources.py`, the only place of its defaults.
+"""The only schema of a run and, with `sources.py` and `rewards.py`, the only place of its defaults.
 
 Each section is a dataclass; Hydra composes it from ``conf/`` and the command line. Sections with a
 ``_target_`` are components: the other fields are the arguments of that class.
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
+
+from fedrlhf.config.rewards import Reward
 
 STAGES = ("partition", "sft", "select", "label", "align", "rlhf", "evaluate")
 FEDERATED = ("select", "rlhf")  # the stages in which clients train
@@ -121,7 +123,7 @@ class Choice(LocalTraining):
 
 
 @dataclass
-class Reward(LocalTraining):
+class LocalReward(LocalTraining):
     """The scalar reward model: Bradley-Terry; selector.template and letters play no part."""
 
     _target_: str = "fedrlhf.objectives.reward.Reward"
@@ -136,6 +138,26 @@ class LocalDpo(LocalTraining):
     learning_rate: float = 5e-4
     beta: float = 0.1
     max_length: int = 1024  # tokens of a prompt and a completion
+
+
+@dataclass
+class LocalOnline(LocalTraining):
+    """Steps on completions that the policy writes for the client's own prompts (stage rlhf)."""
+
+    learning_rate: float = 1e-3
+    beta: float = 0.05  # reward for each nat of divergence from the reference
+    completions: int = 4  # of each prompt in a step
+    max_new_tokens: int = 96
+    max_length: int = 1024
+    iterations: int = 1  # optimiser steps on the same completions
+
+
+@dataclass
+class LocalRloo(LocalOnline):
+    """REINFORCE with a leave-one-out baseline on the client's own reward."""
+
+    _target_: str = "fedrlhf.objectives.rloo.Rloo"
+    clip: float = 0.2
 
 
 @dataclass
@@ -289,6 +311,8 @@ class Evaluate:
 
     prompts: int | None = 48
     samples: int = 4  # completions for each prompt, before and after
+    client_prompts: int | None = 16  # held-out prompts that a client's own rewards are measured on
+    max_length: int = 1024  # there: tokens of a prompt and a completion
     best_of: int = 4
     resamples: int = 2000  # of the bootstrap
     level: float = 0.95
@@ -362,6 +386,7 @@ class Config:
     tutor: Tutor = field(default_factory=Tutor)
     selector: Selector = field(default_factory=Selector)
     objective: Any = MISSING
+    reward: Reward = field(default_factory=Reward)
     strategy: Any = MISSING
     sft: Sft = field(default_factory=Sft)
     select: Rounds = field(default_factory=Rounds)

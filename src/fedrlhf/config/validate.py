@@ -10,6 +10,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "partition.by": ("column", "iid", "dirichlet"),
     "partition.choose": ("largest", "sample"),
     "partition.split_scope": ("client", "global"),
+    "reward.mix": ("convex", "additive"),
     "align.optimizer": ("rmsprop", "adamw"),
     "sft.optimizer": ("rmsprop", "adamw"),
     "align.loss": ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "exo_pair", "nca_pair",
@@ -31,6 +32,7 @@ _AT_LEAST: dict[str, float] = {
     **{f"{stage}.{key}": least for stage in ("select", "rlhf") for key, least in {
         "rounds": 1, "clients_per_round": 1, "evaluate_every": 0, "screen.patience": 1,
         "screen.max_norm_ratio": 0}.items()},
+    "reward.weight": 0,
     "selector.max_tokens": 16, "selector.tokens_per_forward": 16,
     **{f"{part}.adapter.{key}": 1 for part in ("tutor", "selector")
        for key in ("rank", "alpha", "layers")},
@@ -39,7 +41,8 @@ _AT_LEAST: dict[str, float] = {
         "batch_size": 1, "micro_batch_size": 1, "max_length": 16, "checkpoint_steps": 1,
         "max_steps": 1}.items()},
     "align.snapshots": 1, "sft.limit": 1,
-    "evaluate.prompts": 2, "evaluate.samples": 1, "evaluate.best_of": 1,
+    "evaluate.client_prompts": 1, "evaluate.max_length": 16, "evaluate.prompts": 2,
+    "evaluate.samples": 1, "evaluate.best_of": 1,
     "evaluate.resamples": 100,
     **{f"{stage}.sampling.{key}": 1 for stage in ("label", "evaluate")
        for key in ("max_new_tokens", "batch_prompts")},
@@ -97,9 +100,21 @@ def _validate_relations(config: schema.Config) -> None:
         raise ConfigError(f"selector.letters must be two different texts, "
                           f"got {config.selector.letters}")
     _validate_stages(config)
+    _validate_reward(config.reward)
     for client, fault in config.faults.items():
         if fault not in _FAULTS:
             raise ConfigError(f"faults.{client} must be one of {', '.join(_FAULTS)}, got {fault!r}")
+
+
+def _validate_reward(reward: schema.Reward) -> None:
+    weights = {"weight": reward.weight, **{f"weights.{k}": v for k, v in reward.weights.items()}}
+    most = 1.0 if reward.mix == "convex" else float("inf")
+    for key, weight in weights.items():
+        if not 0 <= weight <= most:
+            bounds = "between 0 and 1 with reward.mix=convex" if most == 1 else "at least 0"
+            raise ConfigError(f"reward.{key} must be {bounds}, got {weight}")
+    if reward.bound is not None and not reward.bound > 0:
+        raise ConfigError(f"reward.bound must be greater than 0 or null, got {reward.bound}")
 
 
 def _validate_stages(config: schema.Config) -> None:

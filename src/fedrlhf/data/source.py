@@ -1,7 +1,7 @@
 """What a preference source offers; one file of this package implements each source."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from fedrlhf.types import Preference, Prompt
 
@@ -28,6 +28,17 @@ class Truth(Protocol):
 
     def utility(self, prompt: Prompt, completion: str) -> float:
         """Return the population's mean utility of a completion."""
+
+    def utility_of(self, person: str, prompt: Prompt, completion: str) -> float:
+        """Return one person's utility of a completion."""
+
+
+@runtime_checkable
+class TeachingTruth(Truth, Protocol):
+    """Planted truth that also knows what answers teach."""
+
+    def learning(self, prompt: Prompt, completion: str) -> float:
+        """Return how much a completion teaches, the same for all people."""
 
 
 class Source(Protocol):

@@ -73,11 +73,24 @@ class UltraFeedbackTruth:
         Raises:
             DataError: It is none.
         """
+        return self.mean(self._rated(prompt, completion))
+
+    def utility_of(self, person: str, prompt: Prompt, completion: str) -> float:
+        """Return one person's utility of a rated completion of the data set.
+
+        Raises:
+            DataError: It is none, or there is no such person.
+        """
+        if person not in self.people:
+            raise DataError(f"there is no person {person!r}; there are {len(self.people)}")
+        return self.people[person].utility(self._rated(prompt, completion))
+
+    def _rated(self, prompt: Prompt, completion: str) -> tuple[float, ...]:
         ratings = self._ratings.get((prompt_key(prompt), completion))
         if ratings is None:
             raise DataError(f"nobody rated {completion!r:.60}: UltraFeedback knows the utility of "
                             "its own completions only")
-        return self.mean(ratings)
+        return ratings
 
     def mean(self, ratings: Sequence[float]) -> float:
         """Return the people's mean utility of ratings."""

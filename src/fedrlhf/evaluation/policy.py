@@ -5,7 +5,6 @@ Shapes: ``Float[prompt, sample]``; a score may be true utility or a selector's.
 
 import math
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 
@@ -51,21 +50,6 @@ def _sorted_by(proxy: np.ndarray, value: np.ndarray) -> np.ndarray:
     levels, level_of = np.unique(-proxy, return_inverse=True)
     means = np.bincount(level_of, weights=value) / np.bincount(level_of)
     return np.repeat(means, np.bincount(level_of, minlength=len(levels)))
-
-
-def tournament_scores(log_odds: np.ndarray, samples: int) -> np.ndarray:
-    """Return each sample's mean log-odds against the other samples of its prompt.
-
-    Args:
-        log_odds: For all pairs i < j of samples in the order of `itertools.combinations`, the
-            log-odds that i is better; shape (prompt, pair).
-        samples: Number of samples of a prompt.
-    """
-    scores = np.zeros((len(log_odds), samples))
-    for column, (i, j) in enumerate(combinations(range(samples), 2)):
-        scores[:, i] += log_odds[:, column]
-        scores[:, j] -= log_odds[:, column]
-    return scores / max(samples - 1, 1)
 
 
 def distinct_share(completions: Sequence[Sequence[str]]) -> float:

@@ -19,7 +19,8 @@ ENVELOPE = "fedrlhf"  # our record in each message: client, round, code version,
 REFERENCE = "reference"  # record of the reference policy's adapter, where that is not the base
 EXAMPLES = "num-examples"  # Flower's default weight of a reply
 
-ROLL_CALL, RANK, AGREEMENT = "query.roll_call", "evaluate.rank", "evaluate.agreement"
+ROLL_CALL, RANK = "query.roll_call", "evaluate.rank"
+AGREEMENT, REWARDS = "evaluate.agreement", "evaluate.rewards"
 
 
 def selector_key(index: int) -> str:

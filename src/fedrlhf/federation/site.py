@@ -16,6 +16,7 @@ from fedrlhf.federation.messages import ENVELOPE, check_source
 
 if TYPE_CHECKING:
     from fedrlhf.objectives.base import Objective
+    from fedrlhf.rewards.mixing import Mixed
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,13 @@ class Site:
     config: schema.Config
     shard: Shard
     objective: "Objective"
+
+    def scorer(self) -> "Mixed":
+        """Open the rewards of the section `reward` at this client."""
+        from fedrlhf.rewards.base import Client
+        from fedrlhf.rewards.open import open_scorer
+
+        return open_scorer(Client(self.config, self.shard.client_id, self.shard.train))
 
 
 def open_site(message: Message, context: Context) -> Site:

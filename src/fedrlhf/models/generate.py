@@ -40,6 +40,48 @@ def complete(base: Base, prompts: Sequence[Prompt], sampling: schema.Sampling, c
     return [stripped[i:i + count] for i in range(0, len(stripped), count)]
 
 
+def write_tokens(base: Base, prompts: Sequence[tuple[int, ...]], count: int, max_new_tokens: int,
+                 autocast: str, greedy: bool = False) -> list[tuple[int, ...]]:
+    """Write completions from the policy itself, at temperature 1, as tokens.
+
+    Args:
+        base: The model that writes, with whichever adapter is active.
+        prompts: In tokens.
+        count: Completions of each prompt; greedy ones would all be the same.
+        max_new_tokens: Tokens of a completion.
+        autocast: See `runtime.precision`.
+        greedy: Take the likeliest token each time instead of sampling.
+
+    Returns:
+        The completions, those of a prompt one after another; the token that ends a completion is
+        its last, where it was written.
+    """
+    settings = _settings(base, schema.Sampling(max_new_tokens=max_new_tokens), count)
+    if greedy:
+        settings.update(do_sample=False, temperature=None, top_p=None, top_k=None)
+    longest = max(len(prompt) for prompt in prompts)
+    ids = torch.full((len(prompts), longest), int(settings.pad_token_id))
+    for row, prompt in enumerate(prompts):
+        ids[row, longest - len(prompt):] = torch.tensor(prompt)
+    mask = torch.tensor([[place >= longest - len(prompt) for place in range(longest)]
+                         for prompt in prompts])
+    with torch.no_grad(), precision(autocast, base.device):
+        written = base.model.generate(  # type: ignore[operator]
+            input_ids=ids.to(base.device), attention_mask=mask.long().to(base.device),
+            generation_config=settings)
+    return [_ended(row, settings) for row in written[:, longest:].tolist()]
+
+
+def _ended(tokens: list[int], settings: GenerationConfig) -> tuple[int, ...]:
+    """Cut what was filled up after the token that ends a completion."""
+    ends = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [
+        settings.eos_token_id]
+    for place, token in enumerate(tokens):
+        if token in ends:
+            return tuple(tokens[:place + 1])
+    return tuple(tokens)
+
+
 def policy_prompt(base: Base, prompt: Prompt) -> str:
     """Render a prompt as the policy reads it: by its chat template, or as plain text."""
     formed = model_prompt(base.tokenizer, prompt)

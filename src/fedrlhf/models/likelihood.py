@@ -1,6 +1,6 @@
 """Log-probabilities of completions under a causal LM.
 
-Shapes: S sequences, N completion tokens of all sequences, T tokens, D hidden size, V vocabulary.
+Shapes: S sequences, N completion tokens, T tokens, D hidden size, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -40,20 +40,31 @@ def encode_written(base: Base, prompt: Prompt, completion: str, max_tokens: int)
     beginning, without which some models (Gemma) write nonsense. None where the completion and one
     token of the prompt do not fit.
     """
-    before = policy_prompt(base, prompt)
+    answer = base.tokenizer(_ending(base, prompt, policy_prompt(base, prompt), completion),
+                            add_special_tokens=False).input_ids
+    asked = encode_prompt(base, prompt, max_tokens - len(answer))
+    return None if asked is None else Written(asked[0], tuple(answer), asked[1])
+
+
+def encode_prompt(base: Base, prompt: Prompt,
+                  max_tokens: int) -> tuple[tuple[int, ...], int] | None:
+    """Encode a prompt after which the policy writes.
+
+    Returns:
+        The tokens, at most `max_tokens` of them, and how many were cut from the beginning (not the
+        mark of a text's beginning); None where no token of the text itself would be left.
+    """
     tokenizer = base.tokenizer
     special = tokenizer.chat_template is None
-    asked = tokenizer(before, add_special_tokens=special).input_ids
+    asked = tokenizer(policy_prompt(base, prompt), add_special_tokens=special).input_ids
     if special and asked and asked[-1] == tokenizer.eos_token_id:
         asked = asked[:-1]
-    answer = tokenizer(_ending(base, prompt, before, completion),
-                       add_special_tokens=False).input_ids
     start = asked[:1] if asked and asked[0] == tokenizer.bos_token_id else []
     text = asked[len(start):]
-    excess = max(0, len(asked) + len(answer) - max_tokens)
+    excess = max(0, len(asked) - max_tokens)
     if not asked or (excess and excess >= len(text)):
         return None
-    return Written((*start, *text[excess:]), tuple(answer), excess)
+    return (*start, *text[excess:]), excess
 
 
 def _ending(base: Base, prompt: Prompt, before: str, completion: str) -> str:
@@ -69,7 +80,18 @@ def _ending(base: Base, prompt: Prompt, before: str, completion: str) -> str:
 
 
 def completion_log_probs(model: PreTrainedModel, written: Sequence[Written]) -> Tensor:
-    """Return log p(completion | prompt) of each sequence in nats, shape (S,), float32.
+    """Return log p(completion | prompt) of each sequence in nats, shape (S,), float32."""
+    return token_log_probs(model, written).sum(1)
+
+
+def completion_mask(written: Sequence[Written], device: torch.device) -> Tensor:
+    """Return which places of `token_log_probs` are tokens, ``Bool[S, N]``."""
+    lengths = torch.tensor([len(one.completion) for one in written], device=device)
+    return torch.arange(int(lengths.max()), device=device)[None] < lengths[:, None]
+
+
+def token_log_probs(model: PreTrainedModel, written: Sequence[Written]) -> Tensor:
+    """Return log p of each completion's tokens in nats, ``Float32[S, N]``, 0 after its end.
 
     Only hidden states that predict a completion's token meet the output head, some hundred rows
     at a time and again in the backward pass: the [S, T, V] logits are never built.
@@ -81,15 +103,15 @@ def completion_log_probs(model: PreTrainedModel, written: Sequence[Written]) -> 
         ids_ST[row, :one.tokens] = torch.tensor(one.prompt + one.completion)
     # Padding stands on the right and attention is causal: no mask is needed.
     hidden_STD = model.get_decoder()(input_ids=ids_ST.to(device), use_cache=False).last_hidden_state
-    rows = torch.tensor([row for row, one in enumerate(written) for _ in one.completion])
-    places = torch.tensor([place for one in written
-                           for place in range(len(one.prompt) - 1, one.tokens - 1)])
-    found_N = _token_log_probs(model, hidden_STD[rows.to(device), places.to(device)],
-                               ids_ST[rows, places + 1].to(device))
-    return torch.zeros(len(written), device=device).index_add(0, rows.to(device), found_N)
+    mask_SN = completion_mask(written, device)
+    rows, columns = mask_SN.nonzero(as_tuple=True)
+    starts = torch.tensor([len(one.prompt) for one in written], device=device)
+    places = starts[rows] + columns
+    found = _log_probs_of(model, hidden_STD[rows, places - 1], ids_ST.to(device)[rows, places])
+    return torch.zeros(mask_SN.shape, device=device).index_put((rows, columns), found)
 
 
-def _token_log_probs(model: PreTrainedModel, hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
+def _log_probs_of(model: PreTrainedModel, hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
     head = model.get_output_embeddings()
 
     def of_rows(hidden: Tensor, targets: Tensor) -> Tensor:

@@ -48,9 +48,16 @@ class Base:
         return self.model.device
 
 
-@lru_cache(maxsize=2)
-def shared_base(spec: Model, head: str = LANGUAGE) -> Base:
-    """Return the process's one copy of a base model; all adapters act on it."""
+@lru_cache(maxsize=4)
+def shared_base(spec: Model, head: str = LANGUAGE, beside: bool = False) -> Base:
+    """Return the process's one copy of a base model; all adapters act on it.
+
+    Args:
+        spec: What to load and how.
+        head: See `load_base`.
+        beside: Return the second copy, for a reward that judges while the first one trains: one
+            adapter at a time is active on a copy.
+    """
     return load_base(spec, head)
 
 

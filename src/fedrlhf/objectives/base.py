@@ -1,8 +1,8 @@
 """What a client optimises on its own shard, and the local steps that all objectives share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError, RunFailed
 from fedrlhf.models.adapters import AdapterSlot
 from fedrlhf.models.load import LANGUAGE
-from fedrlhf.models.runtime import seeded
+from fedrlhf.objectives.scores import Scorer
 from fedrlhf.seeding import generator
 from fedrlhf.selectors.batching import training_steps
 from fedrlhf.selectors.judge import Judge
@@ -28,26 +28,41 @@ class LocalTask:
         seed: Seed of everything random in this client's round.
         proximal_mu: FedProx's pull towards ``adapter``, mu/2 |w - w0|^2; 0 for none.
         reference: The adapter of the reference policy; None: the base model.
+        scorer: What an online objective maximises.
+        private: What this client kept of its earlier rounds, by name.
     """
 
     adapter: np.ndarray
     seed: int
     proximal_mu: float = 0.0
     reference: np.ndarray | None = None
+    scorer: Scorer | None = None
+    private: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LocalResult:
-    """A client's trained adapter and numbers about the training."""
+    """A client's trained adapter and numbers about the training.
+
+    Attributes:
+        adapter: What is sent to the server.
+        examples: Flower's weight of the reply.
+        metrics: Sent to the server.
+        private: What the client keeps for its next round and sends to nobody.
+    """
 
     adapter: np.ndarray
     examples: int
     metrics: dict[str, float]
+    private: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
 class Objective(ABC):
     """Local training of an adapter; one file of this package for each objective.
+
+    `offline.Offline` is the base of those that learn from stored preferences, `online.Online` of
+    those that learn from completions that the policy writes as it trains.
 
     Attributes:
         trains: What it trains: a ``judge`` of completions (stage select) or the ``policy``
@@ -56,6 +71,7 @@ class Objective(ABC):
         learns_from: Which preferences it learns from, in words: pair, rating or prompt.
         reads: The texts of each sequence that a step reads of a pair, for `fedrlhf plan`.
         reads_reference: Whether it reads all its pairs under the reference in each round as well.
+        needs_reward: Whether it maximises the rewards of the section `reward`.
         optimizer: adamw, sgd or rmsprop.
         learning_rate: Of every local step.
         betas: Of AdamW.
@@ -71,6 +87,7 @@ class Objective(ABC):
     learns_from: ClassVar[str] = "pair"
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen", "rejected"),) * 2
     reads_reference: ClassVar[bool] = False
+    needs_reward: ClassVar[bool] = False
 
     optimizer: str
     learning_rate: float
@@ -102,9 +119,6 @@ class Objective(ABC):
         """Return what is trained, on the process's shared base model."""
 
     @abstractmethod
-    def prepare(self, judge: Any, preferences: Sequence[Preference]) -> "Prepared":
-        """Encode what it learns from; ties and what does not fit are left out and counted."""
-
     def train(self, config: schema.Config, preferences: Sequence[Preference],
               task: LocalTask) -> LocalResult:
         """Take the local steps from the task's adapter.
@@ -112,15 +126,6 @@ class Objective(ABC):
         Raises:
             RunFailed: No preference can be trained on, or the loss is not finite.
         """
-        judge = self.open(config, task.reference)
-        prepared = self.prepare(judge, preferences)
-        if not prepared.lengths:
-            raise RunFailed(f"this client has no {self.learns_from} that can be trained on: all "
-                            f"are ties or longer than {prepared.limit}")
-        losses = self._steps(judge.slot, prepared, task)
-        return LocalResult(judge.slot.read(), len(prepared.lengths), {
-            "train_loss": float(np.mean(losses)), "steps": float(len(losses)),
-            "cut_pairs": float(prepared.cut), "left_out_pairs": float(prepared.left_out)})
 
     def losses(self, config: schema.Config, preferences: Sequence[Preference],
                adapters: Sequence[np.ndarray],
@@ -141,52 +146,42 @@ class Objective(ABC):
                 found[index] = np.nanmean(np.logaddexp(0.0, -log_odds))
         return found
 
-    def _steps(self, slot: AdapterSlot, prepared: "Prepared", task: LocalTask) -> list[float]:
-        slot.write(task.adapter)
-        count = len(prepared.lengths)
-        steps = self.local_steps or self.local_epochs * -(-count // self.batch_size)
-        planned = training_steps(prepared.lengths, self.batch_size, steps,
-                                 generator(task.seed, "steps"))
-        optimizer = _OPTIMIZERS[self.optimizer](self, slot.parameters)
-        anchor = [p.detach().clone() for p in slot.parameters]
-        with seeded(task.seed), slot.training():
-            return [self._step(slot, optimizer, prepared, batch, anchor, task.proximal_mu)
-                    for batch in planned]
+    def planned(self, lengths: Sequence[int], seed: int) -> list[list[int]]:
+        """Return which of the examples with these lengths each step of a round sees."""
+        steps = self.local_steps or self.local_epochs * -(-len(lengths) // self.batch_size)
+        return training_steps(lengths, self.batch_size, steps, generator(seed, "steps"))
 
-    def _step(self, slot: AdapterSlot, optimizer: torch.optim.Optimizer, prepared: "Prepared",
-              batch: list[int], anchor: list[torch.Tensor], mu: float) -> float:
-        """Take one optimiser step and return the batch's loss before it."""
-        optimizer.zero_grad(set_to_none=True)
-        loss = prepared.backward(batch)
-        if mu:
-            for parameter, start in zip(slot.parameters, anchor, strict=True):
-                parameter.grad.add_(parameter.detach() - start, alpha=mu)  # type: ignore[union-attr]
+
+class LocalSteps:
+    """A client's optimiser in one round."""
+
+    def __init__(self, objective: Objective, slot: AdapterSlot, task: LocalTask) -> None:
+        self.objective, self.slot, self.mu = objective, slot, task.proximal_mu
+        slot.write(task.adapter)
+        self.optimizer = _OPTIMIZERS[objective.optimizer](objective, slot.parameters)
+        self.anchor = [p.detach().clone() for p in slot.parameters]
+
+    def step(self, backward: Callable[[], float]) -> float:
+        """Take one step and return the loss before it.
+
+        Args:
+            backward: Accumulates the gradient of the loss and returns the loss.
+
+        Raises:
+            RunFailed: The loss is not finite.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.slot.training():
+            loss = backward()
+        if self.mu:
+            for parameter, start in zip(self.slot.parameters, self.anchor, strict=True):
+                parameter.grad.add_(parameter.detach() - start, alpha=self.mu)  # type: ignore[union-attr]
         if not np.isfinite(loss):
             raise RunFailed(f"the local loss became {loss}; lower objective.learning_rate "
-                            f"(now {self.learning_rate:g})")
-        torch.nn.utils.clip_grad_norm_(slot.parameters, self.max_grad_norm)
-        optimizer.step()
+                            f"(now {self.objective.learning_rate:g})")
+        torch.nn.utils.clip_grad_norm_(self.slot.parameters, self.objective.max_grad_norm)
+        self.optimizer.step()
         return loss
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A client's pairs, ready for local steps.
-
-    Attributes:
-        lengths: Tokens of each pair that fits.
-        backward: Accumulates the gradient of the mean loss over the pairs with these numbers and
-            returns that loss.
-        cut: How many pairs lost a part of their prompt.
-        left_out: How many do not fit.
-        limit: The key that bounds the length and its value.
-    """
-
-    lengths: list[int]
-    backward: Callable[[list[int]], float]
-    cut: int
-    left_out: int
-    limit: str
 
 
 _OPTIMIZERS: dict[str, Callable[[Objective, Any], torch.optim.Optimizer]] = {

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from fedrlhf.config import schema
-from fedrlhf.objectives.base import Objective, Prepared
+from fedrlhf.objectives.offline import Offline, Prepared
 from fedrlhf.selectors.batching import token_batches
 from fedrlhf.selectors.encode import Judgement
 from fedrlhf.selectors.selector import Selector, open_selector
@@ -23,7 +23,7 @@ class _Example:
 
 
 @dataclass(kw_only=True)
-class Choice(Objective):
+class Choice(Offline):
     """F_m(phi) = E CE(i | phi; x, y0, y1), over both orders of every pair (FedBiscuit, Eq. 2).
 
     With the log-odds z of "the first is better", the loss of a pair is

@@ -11,14 +11,14 @@ from torch.nn.functional import softplus
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError
 from fedrlhf.models.likelihood import Written
-from fedrlhf.objectives.base import Objective, Prepared
+from fedrlhf.objectives.offline import Offline, Prepared
 from fedrlhf.objectives.pairs import backward, encode_pairs
 from fedrlhf.objectives.policy import Policy, open_policy
 from fedrlhf.types import Preference, only_pairs
 
 
 @dataclass(kw_only=True)
-class Dpo(Objective):
+class Dpo(Offline):
     """-log sigmoid(beta (log-ratio of the chosen - log-ratio of the rejected completion)).
 
     Rafailov et al., 2023, Eq. 7, on the client's own pairs; a log-ratio is that of the policy to

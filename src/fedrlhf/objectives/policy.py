@@ -8,7 +8,12 @@ from torch import Tensor
 
 from fedrlhf.config import schema
 from fedrlhf.models.adapters import AdapterSlot, attach
-from fedrlhf.models.likelihood import Written, completion_log_probs, encode_written
+from fedrlhf.models.likelihood import (
+    Written,
+    completion_log_probs,
+    encode_written,
+    token_log_probs,
+)
 from fedrlhf.models.load import Base, shared_base
 from fedrlhf.models.runtime import precision
 from fedrlhf.selectors.batching import written_batches
@@ -44,15 +49,34 @@ class Policy:
             return completion_log_probs(self.base.model, written)
 
     @torch.no_grad()
+    def token_log_probs(self, written: Sequence[Written]) -> Tensor:
+        """Return log pi of each completion's tokens without a gradient, ``Float[S, N]``."""
+        longest = max(len(one.completion) for one in written)
+        found = torch.zeros(len(written), longest, device=self.base.device)
+        for batch in written_batches(written, self.budget):
+            with precision(self.autocast, self.base.device):
+                part = token_log_probs(self.base.model, [written[i] for i in batch])
+            found[batch, :part.shape[1]] = part
+        return found
+
     def reference_log_probs(self, written: Sequence[Written]) -> Tensor:
-        """Return log pi_ref(y|x) of each completion; the active adapter stays what it was."""
+        """Return log pi_ref(y|x) of each completion, shape (sequence,)."""
+        return self.reference_token_log_probs(written).sum(1)
+
+    def reference_token_log_probs(self, written: Sequence[Written]) -> Tensor:
+        """Return log pi_ref of each completion's tokens; the active adapter stays what it was."""
         active = self.slot.read()
-        # B = 0 leaves the base as it is, so a vector of zeros is the base model.
-        self.slot.write(np.zeros_like(active) if self._reference is None else self._reference)
+        self.write_reference()
         try:
-            return self._all_log_probs(written)
+            return self.token_log_probs(written)
         finally:
             self.slot.write(active)
+
+    def write_reference(self) -> None:
+        """Make the reference the active adapter."""
+        # B = 0 leaves the base as it is, so a vector of zeros is the base model.
+        self.slot.write(np.zeros(self.slot.layout.size, np.float32) if self._reference is None
+                        else self._reference)
 
     @torch.no_grad()
     def judge(self, pairs: Sequence[CompletionPair]) -> np.ndarray:
@@ -62,16 +86,14 @@ class Policy:
         flat = [one for both in encoded if all(both) for one in both if one]
         found = np.full((len(pairs), 2), np.nan)
         if flat:
-            ratios = (self._all_log_probs(flat) - self.reference_log_probs(flat)).cpu().numpy()
+            ratios = self.log_ratios(flat).cpu().numpy()
             fits = [row for row, both in enumerate(encoded) if all(both)]
             found[fits] = self.beta * (ratios[::2] - ratios[1::2])[:, None]
         return found
 
-    def _all_log_probs(self, written: Sequence[Written]) -> Tensor:
-        found = torch.zeros(len(written), device=self.base.device)
-        for batch in written_batches(written, self.budget):
-            found[batch] = self.log_probs([written[i] for i in batch])
-        return found
+    def log_ratios(self, written: Sequence[Written]) -> Tensor:
+        """Return log pi(y|x) - log pi_ref(y|x) of each completion, shape (sequence,)."""
+        return self.token_log_probs(written).sum(1) - self.reference_log_probs(written)
 
 
 def open_policy(config: schema.Config, beta: float, max_length: int,

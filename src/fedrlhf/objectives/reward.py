@@ -11,14 +11,14 @@ from torch.nn.functional import softplus
 from fedrlhf.config import schema
 from fedrlhf.models.likelihood import Written
 from fedrlhf.models.load import SCORE
-from fedrlhf.objectives.base import Objective, Prepared
+from fedrlhf.objectives.offline import Offline, Prepared
 from fedrlhf.objectives.pairs import backward, encode_pairs
 from fedrlhf.selectors.reward_model import RewardModel, open_reward_model
 from fedrlhf.types import Preference, only_pairs
 
 
 @dataclass(kw_only=True)
-class Reward(Objective):
+class Reward(Offline):
     """F(phi) = E -log sigmoid(r(x, chosen) - r(x, rejected)) (Stiennon et al., 2020, Eq. 1).
 
     TRL's RewardTrainer minimises the same.

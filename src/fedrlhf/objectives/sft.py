@@ -10,14 +10,14 @@ from torch import Tensor
 
 from fedrlhf.config import schema
 from fedrlhf.models.likelihood import Written
-from fedrlhf.objectives.base import Objective, Prepared
+from fedrlhf.objectives.offline import Offline, Prepared
 from fedrlhf.objectives.policy import Policy, open_policy
 from fedrlhf.selectors.batching import written_batches
 from fedrlhf.types import Preference, PreferencePair, Prompt
 
 
 @dataclass(kw_only=True)
-class Sft(Objective):
+class Sft(Offline):
     """Mean over tokens of -log pi(token | what came before), on the chosen completions.
 
     Completions that were rated as good count as chosen. The prompt's tokens do not count. A

@@ -35,6 +35,7 @@ class Artifacts:
         rounds: One row for each finished round.
         grouping: The selector of each client at the end.
         clients: The counts of each evaluated client.
+        rewards: Mean rewards of each evaluated client, before and after.
         labels: Numbers on the labelled pairs.
         votes: Votes and log-odds of each labelled pair, without its texts.
         metrics: Numbers by stage, step and name.
@@ -56,6 +57,7 @@ class Artifacts:
     rounds: Rows
     grouping: dict[str, int]
     clients: Rows
+    rewards: Rows
     labels: Facts
     votes: Rows
     metrics: Rows
@@ -79,8 +81,12 @@ class Artifacts:
 
     @property
     def policy_stage(self) -> str | None:
-        """The last finished stage that trained the tutor itself, None where there is none."""
-        return next((stage for stage in reversed(TRAINS_POLICY) if self.done(stage)), None)
+        """The last finished stage that trained the tutor itself, None where there is none.
+
+        None as well where that stage gave each client a tutor of its own.
+        """
+        stage = next((stage for stage in reversed(TRAINS_POLICY) if self.done(stage)), None)
+        return stage if stage and not any((self.run.path / stage).glob("policy_*")) else None
 
     @property
     def federated(self) -> str:
@@ -124,6 +130,7 @@ def read_artifacts(run: RunDirectory) -> Artifacts:
         rounds=read_lines(federated / "rounds.jsonl"),
         grouping={client: int(u) for client, u in numbers(grouping).items()},
         clients=read_rows(path / "evaluate" / "clients.json"),
+        rewards=read_rows(path / "evaluate" / "rewards.json"),
         labels=read_object(path / "label" / "summary.json"),
         votes=_read_votes(path / "label" / "pairs.parquet"),
         metrics=rows(_guarded(path / METRICS, read_metrics)),

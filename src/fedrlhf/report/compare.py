@@ -11,6 +11,7 @@ from fedrlhf.report.artifacts import Artifacts, read_artifacts
 from fedrlhf.report.parts import Picture, Section, Table
 from fedrlhf.report.render import render, save
 from fedrlhf.report.rounds import read_rounds, strategy_name
+from fedrlhf.report.sections_rewards import over_the_knob
 from fedrlhf.report.seeds import ABSENT, differing, families
 from fedrlhf.report.table import ROWS, show, show_spread
 from fedrlhf.report.verdict import verdict
@@ -22,6 +23,7 @@ _MEASURES = (  # result, quantity, value that stands for no difference, is it a 
     ("selector.agreement", "agreement of the vote", 0.5, True),
     ("selector.agreement_own", "agreement of the client's own selector", 0.5, True),
     ("policy.agreement", "agreement of the tutor's own preference", 0.5, True),
+    ("policy.reward_gain", "gain in reward as mixed", 0.0, False),
     ("policy.utility_gain", "gain in true utility", 0.0, False),
     ("policy.win_rate", "win rate against the start (true)", 0.5, True))
 
@@ -59,7 +61,8 @@ def comparison_of(runs: Sequence[Artifacts]) -> str:
 
 def parts(runs: Sequence[Artifacts], names: Sequence[str]) -> list[Section]:
     """Return what each run shows beside the others: results, pictures, settings."""
-    return [_overview(runs, names), _results(runs, names), _pictures(runs, names),
+    return [_overview(runs, names), _results(runs, names), over_the_knob(runs),
+            _pictures(runs, names),
             _configuration(runs, names)]
 
 

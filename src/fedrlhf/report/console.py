@@ -55,9 +55,9 @@ def print_traces(source: TracesSource, page: Path) -> None:
     console = _console()
     for section in sections_of(source):
         for found in section.tables:
-            table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left",
-                          title=found.caption or (section.title if found is section.tables[0]
-                                                  else None))
+            if title := found.caption or (section.title if found is section.tables[0] else ""):
+                console.print(f"[bold]{escape(title)}[/bold]")
+            table = Table(box=None, padding=(0, 2, 0, 0))
             for place, heading in enumerate(found.columns):
                 table.add_column(heading, justify="left" if place in found.text_columns
                                  else "right")

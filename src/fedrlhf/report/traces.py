@@ -1,6 +1,6 @@
 """What became of a file of traces: tables for the console, and the same with pictures on a page."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from fedrlhf.report.words import counted, fixed, percent, plain, signed
 from fedrlhf.types import Preference, only_pairs, only_ratings
 
 PAGE = "traces.html"
-_MOST_USERS, _MOST_BAD = 20, 10
+_MOST_USERS, _MOST_REASONS = 20, 12
 _SAID = {"ab": "A/B vote", "edit": "edit", "correction": "correction",
          "regenerate": "accepted regenerate", "contexts": "two answers to one prompt",
          "rating": "single answer", "violation": "violation without traces"}
@@ -104,11 +104,17 @@ def _of(count: int, total: int) -> str:
 
 
 def _rejected(found: Sequence[Rejected]) -> Table:
-    rows = [[f"{one.file}:{one.line}", plain(problem.field, 40), plain(problem.reason, 100)]
-            for one in found[:_MOST_BAD] for problem in one.problems]
-    more = f"; the first {_MOST_BAD} of {len(found):,}" if len(found) > _MOST_BAD else ""
-    return Table(("set aside", "field", "reason"), rows, f"Rows that cannot be used{more}",
-                 text_columns=(0, 1, 2))
+    """Return why rows are set aside, the commonest reasons first; a row may have several."""
+    places: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in found:
+        for problem in one.problems:
+            places[problem.field, problem.reason].append(f"{one.file}:{one.line}")
+    reasons = sorted(places, key=lambda reason: (-len(places[reason]), reason))
+    more = f"; the {_MOST_REASONS} commonest reasons" if len(reasons) > _MOST_REASONS else ""
+    return Table(("field", "reason", "first row", "rows"), [
+        [plain(reason[0], 40), plain(reason[1], 100), places[reason][0],
+         f"{len(places[reason]):,}"] for reason in reasons[:_MOST_REASONS]],
+        f"Rows that cannot be used{more}", text_columns=(0, 1, 2))
 
 
 def _fates(users: Sequence[UserData]) -> Table:

@@ -42,9 +42,10 @@ def scores(artifacts: Artifacts) -> bool:
 
 def judge_phrase(artifacts: Artifacts) -> str:
     """Name who judges: the tutor itself, the vote, the one selector, or everybody's own."""
+    alone = strategy_name(artifacts) == "LocalOnly"
     if artifacts.federated == "rlhf":
-        return "the tutor's own preference"
-    if strategy_name(artifacts) == "LocalOnly":
+        return "each client's own tutor" if alone else "the tutor's own preference"
+    if alone:
         return "each client's own selector"
     return "the selectors' vote" if selector_count(artifacts) > 1 else "the selector"
 

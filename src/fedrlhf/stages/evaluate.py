@@ -17,7 +17,8 @@ from fedrlhf.models.adapters import AdapterSlot
 from fedrlhf.models.runtime import all_cores, prepare_process
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.evaluate_policy import evaluate_policy, trained_policies
-from fedrlhf.stages.rlhf import POLICY, policy_grid
+from fedrlhf.stages.evaluate_rewards import evaluate_rewards, wanted
+from fedrlhf.stages.rlhf import load_policies, own_policies, policy_grid, shared
 from fedrlhf.stages.select import load_selectors, own_selectors
 
 CLIENTS, COSTS, RESULTS = "clients.json", "costs.json", "results.json"
@@ -35,7 +36,10 @@ def run(context: Context) -> None:
                         f"name it in run.stages as well (now "
                         f"{','.join(context.config.run.stages)})")
     results = _at_the_clients(context) if federated else {}
-    if trained_policies(context):
+    if federated and context.federated_stage == "rlhf" and not shared(context):
+        context.progress.message("evaluate: each client has a tutor of its own, so no one tutor is "
+                                 "evaluated at the server")
+    elif trained_policies(context):
         results |= evaluate_policy(context)
     context.metrics.rewind("evaluate", -1)
     context.metrics.log("evaluate", 0, results)
@@ -47,21 +51,31 @@ def _at_the_clients(context: Context) -> dict[str, float]:
     counts = _ask_clients(context)
     prepare_process(threads=all_cores())  # a client in this process has used one
     write_json(context.run.folder("evaluate") / CLIENTS, _client_rows(context, counts))
-    return _named(context, _selector_results(context, counts)) | _group_results(context, counts)
+    return (_named(context, _selector_results(context, counts)) | _group_results(context, counts)
+            | _rewards(context))
+
+
+def _rewards(context: Context) -> dict[str, float]:
+    """Measure what the policy's completions are worth to the clients, where rewards are known."""
+    if context.federated_stage != "rlhf" or not wanted(context):
+        return {}
+    slot = context.objective.open(context.config).slot
+    policies, own = load_policies(context, slot), own_policies(context)
+    return evaluate_rewards(context, policy_grid(context, slot), {
+        client: policies[index] for client, index in own.items()})
 
 
 def _ask_clients(context: Context) -> dict[str, Counts]:
     """Let every client with held-out pairs compare them with the selectors' judgements."""
     slot = context.objective.open(context.config).slot
     adapters, own = _trained(context, slot), _own(context)
-    shared = getattr(context.strategy, "shared", True)
     grid = context.client_grid(slot.layout.digest) if context.federated_stage == "select" else (
         policy_grid(context, slot))
     nodes = [node for node in grid.nodes if grid.client(node).test]
     messages = []
     for node in nodes:
         index = own[grid.client(node).client_id]
-        bank = dict(enumerate(adapters)) if shared else {index: adapters[index]}
+        bank = dict(enumerate(adapters)) if shared(context) else {index: adapters[index]}
         messages.append(Message(RecordDict({ARRAYS: to_arrays(bank),
                                             CONFIG: ConfigRecord({"own": index})}),
                                 node, AGREEMENT))
@@ -83,17 +97,17 @@ def _ask_clients(context: Context) -> dict[str, Counts]:
 
 
 def _trained(context: Context, slot: AdapterSlot) -> list[np.ndarray]:
-    """Return the selectors, or the one policy that the clients trained."""
+    """Return the selectors, or what the clients trained of the policy."""
     if context.federated_stage == "select":
         return load_selectors(context, slot)
-    return [slot.load(context.run.path / "rlhf" / POLICY)]
+    return load_policies(context, slot)
 
 
 def _own(context: Context) -> dict[str, int]:
     """Return which of them each client uses."""
     if context.federated_stage == "select":
         return own_selectors(context)
-    return {client.client_id: 0 for client in context.clients}
+    return own_policies(context)
 
 
 def _read_counts(reply: Message, pairs: int) -> tuple[Counts, str | None]:
@@ -120,7 +134,7 @@ def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, 
         found[f"selector.agreement_{name}"] = rate(counts, name, f"{name}_known")
     for judge in ("vote", "length"):
         found[f"selector.gold_agreement_{judge}"] = rate(counts, f"gold_{judge}", "gold_known")
-    if getattr(context.strategy, "shared", True):
+    if shared(context):
         for index, value in enumerate(selector_rates(counts, "selectors")):
             found[f"selector.agreement_{index}"] = value
     for name, label in (("position_bias", "position_bias"), ("consistent", "order_consistency")):
@@ -133,8 +147,8 @@ def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, 
 def _named(context: Context, results: dict[str, float]) -> dict[str, float]:
     """Call it the policy's agreement where the clients trained the policy itself.
 
-    There is one policy, and it reads a completion without the other one: nothing is said of a
-    client's own, of numbers and of orders.
+    A client compares with one policy, which reads a completion without the other one: nothing is
+    said of own ones, of numbers and of orders.
     """
     if context.federated_stage == "select":
         return results

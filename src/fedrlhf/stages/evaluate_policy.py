@@ -14,7 +14,6 @@ from fedrlhf.evaluation.policy import (
     best_of_curve,
     distinct_share,
     gains,
-    tournament_scores,
     win_rates,
 )
 from fedrlhf.files import read_json, write_json
@@ -22,7 +21,7 @@ from fedrlhf.models.adapters import attach, detach
 from fedrlhf.models.generate import complete
 from fedrlhf.models.load import shared_base
 from fedrlhf.seeding import seed_for
-from fedrlhf.selectors.voting import vote
+from fedrlhf.selectors.voting import tournament_scores, vote
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.federated import GROUPING
 from fedrlhf.stages.label import PAIRS, read_pairs

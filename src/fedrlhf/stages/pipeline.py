@@ -10,6 +10,7 @@ from fedrlhf.config import as_dict, differences
 from fedrlhf.errors import ConfigError, UserError
 from fedrlhf.files import read_json, write_json
 from fedrlhf.models.runtime import all_cores, prepare_process
+from fedrlhf.rewards.open import check_reward
 from fedrlhf.selectors.templates import template
 from fedrlhf.stages.context import Context, Stage
 from fedrlhf.stages.processes import check_processes
@@ -48,7 +49,7 @@ def stages(deployed: bool) -> dict[str, Stage]:
         Stage("align", align, ("tutor", "align"), after=("label", "sft"), optional=("sft",)),
         Stage("rlhf", rlhf.run,
               ("tutor", "selector.tokens_per_forward", "objective", "strategy", "rlhf", "faults",
-               "runtime.autocast", "run.seed"),
+               "reward", "runtime.autocast", "run.seed"),
               after=("partition", "sft"), optional=("sft",), needs_clients=True,
               grows="rlhf.rounds"),
         Stage("evaluate", evaluate.run, ("evaluate",),
@@ -82,6 +83,8 @@ def check(context: Context, names: list[str]) -> None:
         _refuse_changed(context, every[name], _inputs(context, every[name], every))
     _check_objective(context, names)
     template(context.config.selector.template)
+    if "rlhf" in names and context.objective.needs_reward:
+        check_reward(context.config, context.source)
     for name in {"sft", "align"} & set(names):
         check_processes(context.config, name)
     assert context.strategy is not None  # built by looking at it

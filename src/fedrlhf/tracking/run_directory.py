@@ -29,7 +29,7 @@ _WHOLE, _END = 64 * 2**20, 2**20  # bytes: up to which a model's file is hashed 
 LOCK, LAUNCHER_LOCK = ".lock", ".launcher.lock"
 _ARTIFACTS = (CONFIG, "partition/population.json", "select/selector_*/adapter_model.safetensors",
               "sft/policy/adapter_model.safetensors", "label/pairs.parquet",
-              "align/policy/adapter_model.safetensors", "rlhf/policy/adapter_model.safetensors")
+              "align/policy/adapter_model.safetensors", "rlhf/policy*/adapter_model.safetensors")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,80 @@
+"""What the pages say about rewards: of one run, and of several over the knob lambda."""
+
+from collections.abc import Sequence
+
+from scipy import stats
+
+from fedrlhf.report import plots_rewards as plots
+from fedrlhf.report.artifacts import Artifacts, finite, numbers
+from fedrlhf.report.parts import Fact, Section, Table
+from fedrlhf.report.rewards import Setting, knob, method, reward_curve
+from fedrlhf.report.words import interval, plain, signed
+
+_LEAD = ("Each client's reward has a shared and a personal part; lambda (reward.weight) is the "
+         "weight of the personal one.")
+
+
+def rewards(artifacts: Artifacts) -> Section:
+    """Show the rewards along the rounds and at the clients."""
+    reached = reward_curve(artifacts)
+    gains = {str(row.get("client_id")): (
+        known["shared_reward_after"] - known["shared_reward_before"],
+        known["personal_reward_after"] - known["personal_reward_before"])
+        for row in artifacts.rewards if {
+            f"{part}_reward_{when}" for part in ("shared", "personal")
+            for when in ("before", "after")} <= set(known := numbers(row))}
+    pictures = [plots.along_rounds(reached)] if reached else []
+    if gains:
+        pictures.append(plots.at_clients(gains))
+    return Section("rewards", "The rewards", _LEAD if pictures else "", _facts(artifacts),
+                   pictures=pictures)
+
+
+def _facts(artifacts: Artifacts) -> list[Fact]:
+    results = artifacts.results
+    found = []
+    for name, label in (("reward", "gain in reward as mixed"), ("shared_reward", "… shared part"),
+                        ("personal_reward", "… personal part")):
+        if (gain := results.get(key := f"policy.{name}_gain")) is not None:
+            found.append(Fact(label, f"{signed(gain)}{interval(results, key, signed)}"))
+    if found:
+        mix = plain(artifacts.setting("reward.mix"), 20)
+        found.insert(0, Fact("lambda", f"{artifacts.setting('reward.weight')}", mix))
+    if (rank := results.get("policy.spearman")) is not None:
+        found.append(Fact("Spearman's correlation", f"{rank:.3f}",
+                          "of the tutor's implicit reward with the client's personal one"))
+    return found
+
+
+def over_the_knob(runs: Sequence[Artifacts]) -> Section:
+    """Show personal against shared reward over lambda, method by method."""
+    found = knob(runs)
+    if not found:
+        return Section("knob", "The knob lambda")
+    pictures = [plots.tradeoff(found)]
+    middle = _middle(found)
+    curves = {method(run): reached for run in runs
+              if finite(run.setting("reward.weight")) == middle and (reached := reward_curve(run))}
+    if len(curves) > 1:
+        pictures.append(plots.efficiency(curves, middle))
+    return Section("knob", "The knob lambda", _LEAD, pictures=pictures, tables=[_table(found)])
+
+
+def _middle(found: dict[str, list[Setting]]) -> float:
+    weights = sorted({one.weight for settings in found.values() for one in settings})
+    return weights[len(weights) // 2]
+
+
+def _table(found: dict[str, list[Setting]]) -> Table:
+    rows = []
+    for name, settings in found.items():
+        weights = [one.weight for one in settings]
+        trend = [stats.spearmanr(weights, [getattr(one, part).value for one in settings]).statistic
+                 for part in ("shared", "personal")]
+        rows.append([f"{name}: rank correlation with lambda is {trend[0]:+.2f} for the shared and "
+                     f"{trend[1]:+.2f} for the personal reward"])
+        rows += [[f"{one.weight:g}", *(
+            f"{point.value:.3f} [{point.low:.3f}, {point.high:.3f}]"
+            for point in (one.shared, one.personal)), str(one.seeds)] for one in settings]
+    return Table(("lambda", "shared reward", "personal reward", "seeds"), rows,
+                 "Rewards of the final policies on held-out prompts.", wide=True)
