@@ -217,7 +217,7 @@ def off_policy(school: School, seen: Seen, turns: int) -> Numbers:
     """Estimate the reward of a tutor that never answered, and compare with letting it answer.
 
     The reward is P(good) for satisfaction by the starting table, in which an answer's reward does
-    not depend on the answers before it.
+    not depend on the answers before it. The truth is its mean over so many rows of each student.
     """
     rules, known = Rules(prior=None), tables(school)
     target = softened(policies(known, seen)["both, constrained"])
@@ -236,7 +236,7 @@ def off_policy(school: School, seen: Seen, turns: int) -> Numbers:
     expected = expected_rewards(known, beta, target, matrix_graded(texts))
     predicted = matrix @ beta[:-1] + beta[-1]
     truth = float(np.mean([reward for _, reward in rewarded(
-        school.observe(questions(), 5 * turns, target))]))
+        school.observe(questions(), turns, target))]))
     estimates = {"mean of the log": float(rewards.mean()), "IPW": ipw(rewards, weights),
                  "SNIPW": snipw(rewards, weights),
                  "doubly robust": doubly_robust(rewards, weights, predicted, expected)}
@@ -265,7 +265,8 @@ STUDIES: dict[str, Callable[[int, int, int], Numbers]] = {
     "policies": lambda seed, students, turns: optimisation(*_plain(seed, students, turns)),
     "leaks": leak_liking,
     "final_hints": final_hints,
-    "off_policy": lambda seed, students, turns: off_policy(*_plain(seed, students, turns), turns),
+    "off_policy": lambda seed, students, turns: off_policy(
+        *_plain(seed, students, turns), 5 * turns),
 }
 
 

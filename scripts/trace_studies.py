@@ -90,15 +90,16 @@ def optimised(name: str, known: Tables, seen: np.ndarray, rewards: np.ndarray,
 
 
 def linear_taste(pairs: Sequence[PreferencePair], centre: np.ndarray) -> np.ndarray:
-    """Return a linear utility: logistic regression on differences, with a ridge to a centre."""
+    """Return a linear utility: weighted logistic regression on differences, ridge to a centre."""
     prompts = [as_text(pair.prompt) for pair in pairs]
     gaps = np.array([features(x, pair.chosen) - features(x, pair.rejected)
                      for x, pair in zip(prompts, pairs, strict=True)]).reshape(-1, len(centre))
+    weights = np.array([pair.weight for pair in pairs])
     beta = centre.copy()
     for _ in range(20):  # Newton's method
         wins = expit(gaps @ beta)
-        slope = gaps.T @ (1 - wins) - (beta - centre)
-        curve = (gaps.T * (wins * (1 - wins))) @ gaps + np.eye(len(beta))
+        slope = gaps.T @ (weights * (1 - wins)) - (beta - centre)
+        curve = (gaps.T * (weights * wins * (1 - wins))) @ gaps + np.eye(len(beta))
         beta += np.linalg.solve(curve, slope)
     return beta
 
