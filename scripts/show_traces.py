@@ -26,6 +26,8 @@ from trace_studies import (
 )
 
 from fedrlhf.data.traces.channels import Judged, Reward
+from fedrlhf.data.traces.em import Counts, Prior, fit, refitted, starting_model
+from fedrlhf.data.traces.evidence import design
 from fedrlhf.data.traces.reading import Logged
 from fedrlhf.data.traces.training_data import Rules, UserData, training_data
 from fedrlhf.data.tutor.behaviour import LIKING_NOISE
@@ -122,6 +124,29 @@ def calibration(seen: Seen) -> Numbers:
             found[f"{channel} | {name} | area under ROC"] = ranking(chances, happened)
             found[f"{channel} | {name} | mean P(good)"] = float(chances.mean())
             found[f"{channel} | {name} | truly good"] = float(happened.mean())
+    return found
+
+
+def table_recovery(seen: Seen) -> Numbers:
+    """How far the log-odds of the tables are from those that the truth gives for the same rows."""
+    found: Numbers = {}
+    users = processed(seen, Rules())
+    for channel, truth in (("satisfaction", "liked"), ("learning", "taught")):
+        rows = [design([judged.reading.evidence for judged in one.judged], channel)
+                for one in users]
+        observed = np.concatenate(rows)
+        good = np.array([getattr(row.truth, truth) for row, _ in answers(seen, users)])
+        counts = Counts(np.stack([observed[good].sum(axis=0), observed[~good].sum(axis=0)]),
+                        float(good.sum()), float(len(good)))
+        start = starting_model(channel)
+        true = refitted(start, counts, channel, Prior(outcomes=1.0)).strengths
+        share = observed.sum(axis=0) / observed.sum()
+        tables_ = {"starting table": [start.strengths],
+                   "fitted to each client": [one.models[channel].strengths for one in users],
+                   "fitted to all rows": [fit(start, observed, channel, Prior()).strengths]}
+        for name, strengths in tables_.items():
+            found[f"{channel} | {name} | mean |error|"] = float(
+                np.mean([share @ np.abs(one - true) for one in strengths]))
     return found
 
 
@@ -261,6 +286,7 @@ def matrix_graded(texts: Sequence[tuple[str, str]]) -> np.ndarray:
 STUDIES: dict[str, Callable[[int, int, int], Numbers]] = {
     "pairs": lambda seed, students, turns: pair_accuracy(*_plain(seed, students, turns)),
     "calibration": lambda seed, students, turns: calibration(_plain(seed, students, turns)[1]),
+    "table": lambda seed, students, turns: table_recovery(_plain(seed, students, turns)[1]),
     "groups": lambda seed, students, turns: groups(*_plain(seed, students, turns)),
     "policies": lambda seed, students, turns: optimisation(*_plain(seed, students, turns)),
     "leaks": leak_liking,
