@@ -28,8 +28,7 @@ def features(events: Sequence[Event]) -> Floats:
 def feedback_probabilities(events: Sequence[Event], observed: Sequence[bool]) -> Floats:
     """Return a logistic model's P(feedback) of one user's answers.
 
-    Logistic regression with a ridge penalty on all but the intercept. An imagined answer with and
-    one without feedback keep the intercept finite.
+    Logistic regression with a ridge penalty on all but the intercept.
 
     Args:
         events: The user's answers.
@@ -37,20 +36,26 @@ def feedback_probabilities(events: Sequence[Event], observed: Sequence[bool]) ->
     """
     if not events:
         return np.zeros(0)
-    matrix, seen = features(events), np.asarray(observed, float)
+    matrix = np.column_stack([np.ones(len(events)), features(events)])
+    # Two imagined answers at the user's mean, one with feedback and one without.
+    rows = np.vstack([matrix, np.eye(2, matrix.shape[1])[[0, 0]]])
+    seen = np.array([*observed, True, False], float)
+    ridge = _RIDGE * np.diag([0.0] + [1.0] * (matrix.shape[1] - 1))
 
-    def loss(point: Floats) -> tuple[float, Floats]:
-        scores = point[0] + matrix @ point[1:]
-        missed = expit(scores) - seen
-        both = np.logaddexp(0.0, point[0]) + np.logaddexp(0.0, -point[0])
-        value = (np.logaddexp(0.0, scores).sum() - seen @ scores + both
-                 + _RIDGE / 2 * point[1:] @ point[1:])
-        slope = np.concatenate([[missed.sum() + 2.0 * expit(point[0]) - 1.0],
-                                matrix.T @ missed + _RIDGE * point[1:]])
-        return float(value), slope
+    def loss(point: Floats) -> float:
+        scores = rows @ point
+        return float(np.logaddexp(0.0, scores).sum() - seen @ scores + point @ ridge @ point / 2)
 
-    best = minimize(loss, np.zeros(1 + matrix.shape[1]), jac=True, method="L-BFGS-B").x
-    return expit(best[0] + matrix @ best[1:])
+    def slope(point: Floats) -> Floats:
+        return rows.T @ (expit(rows @ point) - seen) + ridge @ point
+
+    def bend(point: Floats) -> Floats:
+        chance = expit(rows @ point)
+        return (rows * (chance * (1.0 - chance))[:, None]).T @ rows + ridge
+
+    start = np.zeros(matrix.shape[1])
+    best = minimize(loss, start, method="trust-exact", jac=slope, hess=bend).x
+    return expit(matrix @ best)
 
 
 def feedback_weights(probabilities: Floats, clip: float) -> Floats:
