@@ -99,7 +99,7 @@ class Learner:
                 **_run(seen, rng), "quizzes": self.quizzes(topic, rng)}
 
     def dwell(self, answer: str, seen: Impression, rng: np.random.Generator) -> Traces:
-        """Draw how long the answer is on screen: longer by a half where it is taken in."""
+        """Draw how long the answer is on screen: longer where it is taken in."""
         tokens = max(1, round(len(answer.split()) * _TOKENS_PER_WORD))
         pace = self.habits.pace + (0.25 if seen.attentive else -0.75) + rng.normal(0.0, 0.4)
         idle = 600_000.0 * (rng.random() < acts.IDLE)
