@@ -23,8 +23,8 @@ from fedrlhf.errors import ConfigError
 
 _COMPONENTS: dict[str, dict[str, type]] = {
     "data": {"tutor": sources.TutorSource, "jsonl": sources.JsonlSource,
-             "traces": sources.TracesSource, "sites": sources.SitesSource,
-             "ukp_convarg": sources.UkpConvArgSource,
+             "traces": sources.TracesSource, "tutor_traces": sources.TutorTracesSource,
+             "sites": sources.SitesSource, "ukp_convarg": sources.UkpConvArgSource,
              "tulu_human_eval": sources.TuluHumanEvalSource,
              "realhumaneval": sources.RealHumanEvalSource, "hh_rlhf": sources.HhRlhfSource,
              "tldr_comparisons": sources.TldrComparisonsSource, "shp": sources.ShpSource,

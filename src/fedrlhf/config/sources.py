@@ -39,11 +39,9 @@ class JsonlSource(ServerPrompts):
 
 
 @dataclass
-class TracesSource(ServerPrompts):
-    """What students did with the tutor's answers: a file or a folder of events (data/traces)."""
+class TraceRules:
+    """How traces become pairs and ratings (data/traces)."""
 
-    _target_: str = "fedrlhf.data.traces.source.TracesSource"
-    path: str = MISSING
     reward_lambda: float = 0.5  # share of learning in the reward; the rest is satisfaction
     kappa: float = 1.0  # penalty of a violation
     channels: list[str] = field(default_factory=lambda: ["satisfaction", "learning"])
@@ -52,6 +50,31 @@ class TracesSource(ServerPrompts):
     feedback_clip: float = 10.0  # the largest 1 / P(feedback)
     gaming_seconds: float = 2.5  # a hint that was asked for sooner was clicked through to
     fit: bool = True  # the table of evidence, to each user's events; false: starting values
+
+
+@dataclass
+class TracesSource(TraceRules, ServerPrompts):
+    """What students did with the tutor's answers: a file or a folder of events (data/traces)."""
+
+    _target_: str = "fedrlhf.data.traces.source.TracesSource"
+    path: str = MISSING
+
+
+@dataclass
+class TutorTracesSource(TraceRules):
+    """Traces of simulated students of the tutor, whose truth is known (data/tutor)."""
+
+    _target_: str = "fedrlhf.data.tutor.traced.TutorTracesSource"
+    clients: int = 12
+    groups: int = 3
+    group_shares: list[float] = field(default_factory=list)  # empty: equal groups
+    turns_per_client: int = 200  # answers of the tutor, hints among them
+    heterogeneity: float = 1.2  # size of the tastes that differ between groups
+    personal_noise: float = 0.1  # standard deviation of a student's own deviation
+    label_noise: float = 0.3  # temperature of a choice between two answers, in units of utility
+    leak_liking: float = 3.0  # utility of a leaked solution in a graded task, to every student
+    gaming_share: float = 0.1  # of the students click through hints to the last one
+    seed: int = 0
 
 
 @dataclass

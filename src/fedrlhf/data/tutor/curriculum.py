@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
+from fedrlhf.errors import DataError
+
 QUESTION_FORMS = (
     "What is {}?",
     "Explain {} to me.",
@@ -50,6 +52,19 @@ def topic_of(text: str) -> Topic | None:
     lowered = text.lower()
     found = [topic for topic in topics() if topic.name.lower() in lowered]
     return max(found, key=lambda topic: len(topic.name), default=None)
+
+
+def asked_topic(question: str) -> Topic:
+    """Return the topic of a question of the curriculum.
+
+    Raises:
+        DataError: It names none.
+    """
+    topic = topic_of(question)
+    if topic is None:
+        raise DataError(f"the question {question!r} names no topic of the curriculum "
+                        "(fedrlhf/data/tutor/topics.json)")
+    return topic
 
 
 def graded(question: str) -> bool:

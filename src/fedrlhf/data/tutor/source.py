@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from functools import cached_property
 
 import numpy as np
 
@@ -11,14 +10,13 @@ from fedrlhf.data.tutor.answers import ATTRIBUTES, compose
 from fedrlhf.data.tutor.curriculum import Topic, questions, topic_of
 from fedrlhf.data.tutor.learning import learning
 from fedrlhf.data.tutor.students import Student, group_tastes, make_students
+from fedrlhf.data.tutor.styles import COUNT_CHANCES
 from fedrlhf.errors import ConfigError, DataError
 from fedrlhf.seeding import generator
 from fedrlhf.types import PreferencePair, Prompt, as_text
 
 _STUDENT_SHARE = 0.6  # of the questions; the server has the rest
 _EVALUATION_SHARE = 0.3  # of the server's questions
-# How many attributes an answer shows: none, one, two or three.
-_COUNT_CHANCES = (0.1, 0.35, 0.35, 0.2)
 
 
 class TutorTruth:
@@ -84,26 +82,16 @@ class TutorSource:
 
     def instructions(self) -> Instructions:
         """Return the questions that no student of the population asks."""
-        owned = self._questions[1]
-        held_out = round(len(owned) * _EVALUATION_SHARE)
-        return Instructions(label=tuple(owned[held_out:]), evaluate=tuple(owned[:held_out]))
+        return server_prompts(self.seed)
 
     def truth(self) -> TutorTruth:
         """Return the planted tastes and groups."""
         return TutorTruth(self.students)
 
-    @cached_property
-    def _questions(self) -> tuple[list[str], list[str]]:
-        """The students' questions and the server's."""
-        order = generator(self.seed, "questions").permutation(len(questions()))
-        shuffled = [questions()[i] for i in order]
-        cut = round(len(shuffled) * _STUDENT_SHARE)
-        return shuffled[:cut], shuffled[cut:]
-
     def _choices(self, student: Student) -> Iterator[PreferencePair]:
         rng = generator(self.seed, "choices", student.client_id)
         truth = self.truth()
-        asked = self._questions[0]
+        asked = shared_out(self.seed)[0]
         for _ in range(self.pairs_per_client):
             question = asked[rng.integers(len(asked))]
             topic = topic_of(question)
@@ -121,6 +109,21 @@ class TutorSource:
                     "oracle_margin": sign * own, "consensus_margin": sign * shared})
 
 
+def shared_out(seed: int) -> tuple[list[str], list[str]]:
+    """Return the students' questions and the server's."""
+    order = generator(seed, "questions").permutation(len(questions()))
+    shuffled = [questions()[i] for i in order]
+    cut = round(len(shuffled) * _STUDENT_SHARE)
+    return shuffled[:cut], shuffled[cut:]
+
+
+def server_prompts(seed: int) -> Instructions:
+    """Return the questions that no student of the population asks."""
+    owned = shared_out(seed)[1]
+    held_out = round(len(owned) * _EVALUATION_SHARE)
+    return Instructions(label=tuple(owned[held_out:]), evaluate=tuple(owned[:held_out]))
+
+
 def _answer(topic: Topic, rng: np.random.Generator) -> str:
-    count = rng.choice(len(_COUNT_CHANCES), p=_COUNT_CHANCES)
+    count = rng.choice(len(COUNT_CHANCES), p=COUNT_CHANCES)
     return compose(topic, rng.choice(ATTRIBUTES, size=count, replace=False).tolist(), rng)
