@@ -1,4 +1,4 @@
-"""Variational preference learning: divergence, annealing, and the latent is what tells people apart."""
+"""Variational preference learning: the divergence, its weight, and what the encoder reads."""
 
 import math
 

@@ -1,7 +1,7 @@
 """What a plan is computed from: clients, sizes of models, lengths of texts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from fedrlhf.federation.client_grid import Client
 from fedrlhf.models.load import LANGUAGE
 from fedrlhf.models.skeleton import Skeleton, skeleton
 from fedrlhf.objectives.base import Objective
-from fedrlhf.types import as_text, only_pairs
+from fedrlhf.types import Rating, as_text
 
 _CHARACTERS = 4.0  # of a token, where no tokenizer is at hand
 _UNKNOWN_PAIRS = (100, 10, 20)  # train, validation and test of a client whose data are not here
@@ -134,10 +134,12 @@ def _clients(config: schema.Config, population: Population | None) -> list[Clien
 def _text_tokens(population: Population | None) -> dict[str, float]:
     if population is None:
         return {}
-    pairs = [pair for shard in population.shards for pair in only_pairs(shard.preferences)]
-    characters = {"prompt": [len(as_text(pair.prompt)) for pair in pairs],
-                  "chosen": [len(pair.chosen) for pair in pairs],
-                  "rejected": [len(pair.rejected) for pair in pairs]}
+    texts = [(one.prompt, one.completion, one.completion) if isinstance(one, Rating)
+             else (one.prompt, one.chosen, one.rejected)
+             for shard in population.shards for one in shard.preferences]
+    characters = {"prompt": [len(as_text(prompt)) for prompt, _, _ in texts],
+                  "chosen": [len(chosen) for _, chosen, _ in texts],
+                  "rejected": [len(rejected) for _, _, rejected in texts]}
     return {name: float(np.mean(found)) / _CHARACTERS for name, found in characters.items()}
 
 
@@ -145,4 +147,7 @@ def _models(config: schema.Config, objective: Objective) -> dict[str, Skeleton]:
     found = {"tutor": skeleton(config.tutor.model, config.tutor.adapter, LANGUAGE)}
     if objective.trains == "judge" and {"select", "label"} & set(config.run.stages):
         found["selector"] = skeleton(config.selector.model, config.selector.adapter, objective.head)
+        if objective.needs_context:  # a network of its own is trained and sent
+            found["selector"] = replace(found["selector"],
+                                        adapter=objective.open(config).slot.layout.size)
     return found

@@ -17,6 +17,7 @@ from fedrlhf.models.runtime import all_cores, prepare_process
 from fedrlhf.models.slot import Slot
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.evaluate_alignment import alignment_results
+from fedrlhf.stages.evaluate_latent import latent_results
 from fedrlhf.stages.evaluate_policy import evaluate_policy, trained_policies
 from fedrlhf.stages.evaluate_rewards import evaluate_rewards, wanted
 from fedrlhf.stages.rlhf import load_policies, own_policies, policy_grid, shared
@@ -53,7 +54,8 @@ def _at_the_clients(context: Context) -> dict[str, float]:
     prepare_process(threads=all_cores())  # a client in this process has used one
     write_json(context.run.folder("evaluate") / CLIENTS, _client_rows(context, counts))
     return (_named(context, _selector_results(context, counts)) | _group_results(context, counts)
-            | alignment_results(context, counts) | _rewards(context))
+            | alignment_results(context, counts) | latent_results(context, counts)
+            | _rewards(context))
 
 
 def _rewards(context: Context) -> dict[str, float]:
