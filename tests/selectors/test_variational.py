@@ -1,4 +1,4 @@
-"""Variational preference learning: the divergence, its weight, and what the encoder reads."""
+"""Variational preference learning: divergence, annealing, and the latent tells people apart."""
 
 import math
 

@@ -14,6 +14,7 @@ from fedrlhf.data.clients import (
     trainable,
     value_of,
 )
+from fedrlhf.data.one_sided import one_sided
 from fedrlhf.data.population import Population, Shard
 from fedrlhf.data.splits import Item, choices_by_prompt, deal, in_stable_order, shard_of
 from fedrlhf.errors import ConfigError, DataError
@@ -43,7 +44,8 @@ def partition(preferences: Iterable[Preference], settings: Partition, seed: int)
         ``clients_not_chosen`` and ``clients_without_training`` (by column with global splits: all
         their choices are held out), and ``pairs_unseen``, the training pairs of ``clients_unseen``
         with global splits. ``clients_without_validation`` and ``clients_without_test`` have no
-        prompt in that split; ``clients_only_in_pool`` have nothing to test on.
+        prompt in that split; ``clients_only_in_pool`` have nothing to test on;
+        ``pairs_without_a_side`` are the ties of one-sided clients.
 
     Raises:
         ConfigError: The settings contradict each other.
@@ -63,6 +65,9 @@ def partition(preferences: Iterable[Preference], settings: Partition, seed: int)
         counts["clients_unseen"] = len(unseen)
         counts["pairs_unseen"] = sum(len(found) for found in holdings.values()) - sum(
             len(shard.preferences) for shard in [*shards, *unseen])
+    if settings.one_sided:
+        shards, ties = one_sided(shards, seed)
+        counts += ties
     if settings.pool_training:
         clients, shards = len(shards), pooled(shards, settings, seed)
         counts["clients_only_in_pool"] = clients + 1 - len(shards)

@@ -126,7 +126,7 @@ def _agreement(work: Workload, strategy: object, count: int) -> Traffic:
 
 
 def _client_flops(work: Workload, traffic: dict[str, Traffic]) -> float:
-    """Estimate all training, with the pairs read under the reference, and all ranking."""
+    """Estimate all training, with what is read without a gradient, and all ranking."""
     objective, model = work.objective, work.models[work.trained]
     if objective.needs_context:  # the base model reads each text once; the network is small
         held = sum(client.train + client.validation + client.test for client in work.clients)
@@ -139,6 +139,7 @@ def _client_flops(work: Workload, traffic: dict[str, Traffic]) -> float:
     ranked = sum(t.adapters_down for kind, t in traffic.items() if kind == "evaluate.rank")
     validation = float(np.mean([client.validation for client in work.clients]))
     read = ranked * validation + (trained * size if objective.reads_reference else 0)
+    read += trained * steps * objective.batch_size * objective.passes_without_gradient
     return flops + reading_flops(model, read * work.pair)
 
 

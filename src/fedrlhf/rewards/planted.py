@@ -33,12 +33,13 @@ class Planted(Reward):
         """
         truth = source.truth()
         if truth is None or not truth.any_text:
-            lacks = "no planted truth" if truth is None else "no truth about what the tutor writes"
-            raise ConfigError(f"data={source.name} has {lacks}: choose other rewards, for example "
-                              "reward/shared=function and reward/personal=own_reward_model "
+            lacks = "no planted truth" if truth is None else (
+                "no truth about what the tutor writes")
+            raise ConfigError(f"the data {source.name!r} have {lacks}: choose other rewards, for "
+                              "example reward/shared=function and reward/personal=own_reward_model "
                               "(conf/reward/)")
         if self.of == "learning" and not isinstance(truth, TeachingTruth):
-            raise ConfigError(f"data={source.name} does not know what an answer teaches: choose "
+            raise ConfigError(f"the data {source.name!r} do not say what an answer teaches: choose "
                               "reward/shared=everyone")
 
     def open(self, client: Client) -> Score:
