@@ -238,3 +238,45 @@ def test_only_ties_cannot_be_trained_on() -> None:
     """A tie is no choice: the only client has none."""
     with pytest.raises(DataError, match="the largest has 0; lower"):
         partition([pair("u", "p", tie=True)], ask(), 0)
+
+
+def test_unseen_clients_train_nothing() -> None:
+    """Own splits: what would train is tested; shared splits: it is left out and counted."""
+    pairs = [*held("a", 10), *held("b", 10)]
+    plain = {shard.client_id: shard for shard in partition(pairs, ask(), 0).shards}
+    population = partition(pairs, ask(unseen=["b"]), 0)
+    a, b = population.shards
+    assert a == plain["a"]
+    assert b.train == ()
+    assert b.validation == plain["b"].validation
+    assert prompts(b, "test") == prompts(plain["b"], "train") | prompts(plain["b"], "test")
+    assert population.counts == {"clients_unseen": 1}
+    same = [pair(client, f"p{number}") for client in "ab" for number in range(10)]
+    shared = partition(same, ask(unseen=["b"], split_scope="global"), 0)
+    a, b = shared.shards
+    assert b.train == ()
+    assert prompts(b, "test") == prompts(a, "test")
+    assert shared.counts == {"clients_unseen": 1, "pairs_unseen": len(a.train)}
+
+
+def test_a_pool_can_leave_the_validation_with_its_clients() -> None:
+    """pool_validation=false: the pool trains, clients keep the rest, unseen ones all they have."""
+    pairs = [*held("a", 10), *held("b", 10), *held("c", 10)]
+    plain = {s.client_id: s for s in partition(pairs, ask(unseen=["c"]), 0).shards}
+    shards = {s.client_id: s for s in partition(pairs, ask(
+        unseen=["c"], pool_training=True, pool_validation=False), 0).shards}
+    assert shards["c"] == plain["c"]
+    assert prompts(shards[POOL], "train") == prompts(plain["a"], "train") | prompts(
+        plain["b"], "train")
+    assert shards[POOL].validation == ()
+    for name in "ab":
+        assert shards[name] == Shard(name, (), plain[name].validation, plain[name].test)
+
+
+@pytest.mark.parametrize("unseen, told", [(["a", "z"], "names z"), (["a"], "every client")])
+def test_unseen_clients_must_be_some_of_the_clients(unseen: list[str], told: str) -> None:
+    """The message names who is unknown, or that nobody is left."""
+    with pytest.raises(DataError, match=told):
+        partition(held("a", 10), ask(unseen=unseen), 0)
+    with pytest.raises(ConfigError, match=r"partition\.unseen"):
+        partition(held("a", 10), ask(unseen=unseen, by="iid", clients=2), 0)

@@ -171,5 +171,8 @@ def _check(settings: Partition) -> None:
         if settings.disjoint_prompts:
             raise ConfigError("partition.disjoint_prompts needs partition.by=iid or dirichlet; a "
                               "person's pairs stay with the person")
+    elif settings.unseen:
+        raise ConfigError("partition.unseen names persons, which needs partition.by=column, got "
+                          f"partition.by={settings.by}")
     elif not settings.clients:
         raise ConfigError(f"partition.clients must be set with partition.by={settings.by}")

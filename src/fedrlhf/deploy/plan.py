@@ -128,6 +128,9 @@ def _agreement(work: Workload, strategy: object, count: int) -> Traffic:
 def _client_flops(work: Workload, traffic: dict[str, Traffic]) -> float:
     """Estimate all training, with what is read without a gradient, and all ranking."""
     objective, model = work.objective, work.models[work.trained]
+    if objective.needs_context:  # the base model reads each text once; the network is small
+        held = sum(client.train + client.validation + client.test for client in work.clients)
+        return reading_flops(model, held * work.pair)
     trained = traffic["train"].messages
     size = float(np.mean([client.train for client in work.clients if client.train]))
     steps = objective.local_steps or objective.local_epochs * -(-int(size) // objective.batch_size)
@@ -195,7 +198,10 @@ def _memory_part(work: Workload) -> Part:
     """Estimate the peak of each kind of work on one GPU."""
     config, tutor = work.config, work.models["tutor"]
     lines = []
-    if work.objective.stage in config.run.stages:
+    if work.objective.stage in config.run.stages and work.objective.needs_context:
+        lines.append(Line(f"{work.objective.stage}: embedding", _memory(
+            work.models[work.trained].weights), "the base model reads one text at a time"))
+    elif work.objective.stage in config.run.stages:
         tokens = _forward_tokens(work)
         lines.append(Line(f"{work.objective.stage}: training", _memory(training_bytes(
             work.models[work.trained], tokens, work.objective.optimizer,

@@ -1,7 +1,7 @@
 """What a plan is computed from: clients, sizes of models, lengths of texts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -161,4 +161,7 @@ def _models(config: schema.Config, objective: Objective) -> dict[str, Skeleton]:
     found = {"tutor": skeleton(config.tutor.model, config.tutor.adapter, LANGUAGE)}
     if objective.trains == "judge" and {"select", "label"} & set(config.run.stages):
         found["selector"] = skeleton(config.selector.model, config.selector.adapter, objective.head)
+        if objective.needs_context:  # a network of its own is trained and sent
+            found["selector"] = replace(found["selector"],
+                                        adapter=objective.open(config).slot.layout.size)
     return found

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError
-from fedrlhf.objectives.base import LocalTask
+from fedrlhf.objectives.base import LocalResult, LocalTask
 from fedrlhf.objectives.offline import Offline, Prepared
 from fedrlhf.selectors.embeddings import POOLINGS, Embedder, shared_embedder
 from fedrlhf.selectors.in_context import InContextJudge
@@ -80,6 +80,17 @@ class InContext(Offline):
                  reference: np.ndarray | None = None) -> InContextJudge:
         """Return the judge that knows a client by its answered preferences."""
         return self.open(config).with_context(context)
+
+    def train(self, config: schema.Config, preferences: Sequence[Preference],
+              task: LocalTask) -> LocalResult:
+        """Take the local steps; the reply counts preferences.
+
+        A question can make more comparisons than it has ratings, and a client has declared the
+        number of its preferences.
+        """
+        result = super().train(config, preferences, task)
+        return replace(result, examples=min(result.examples,
+                                            sum(not one.tie for one in preferences)))
 
     def prepared_on(self, judge: InContextJudge, preferences: Sequence[Preference],
                     loss: Callable[[list[Task]], Tensor]) -> Prepared:

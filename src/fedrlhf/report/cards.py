@@ -38,7 +38,8 @@ def write_cards(run: RunDirectory) -> list[Path]:
     artifacts = read_artifacts(run)
     written = []
     for folder in sorted((run.path / "select").glob("selector_*")):
-        if folder.is_dir() and folder.name.removeprefix("selector_").isdigit():
+        # A network of its own (objective=predictor) is no adapter that a card could load.
+        if (folder / "adapter_config.json").exists() and folder.name[len("selector_"):].isdigit():
             index = int(folder.name.removeprefix("selector_"))
             written.append((folder / CARD, selector_card(artifacts, index)))
     if artifacts.policy_stage:

@@ -93,6 +93,9 @@ def _writers(artifacts: Artifacts, merged: bool,
         found.append((part, lambda folder: _write_merged(artifacts, policy, folder, place(part))))
     if artifacts.done("select") and strategy_name(artifacts) != "LocalOnly":
         for source in sorted((run / "select").glob("selector_*"), key=_number):
+            if not (source / _ADAPTER_FILES[0]).exists():
+                raise UserError(f"{source} holds a network of its own and no adapter, which cannot "
+                                "be published in PEFT's form")
             adapter(Part(source.name, suffix=f"-selector-{_number(source)}"), source, "selector",
                     partial(selector_card, artifacts, _number(source)))
     if artifacts.done("label"):

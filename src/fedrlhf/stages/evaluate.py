@@ -25,6 +25,7 @@ from fedrlhf.models.runtime import all_cores, prepare_process
 from fedrlhf.models.slot import Slot
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.evaluate_alignment import alignment_results
+from fedrlhf.stages.evaluate_latent import latent_results
 from fedrlhf.stages.evaluate_policy import evaluate_policy, trained_policies
 from fedrlhf.stages.evaluate_ratings import evaluate_ratings
 from fedrlhf.stages.evaluate_rewards import evaluate_rewards
@@ -71,7 +72,7 @@ def _at_the_clients(context: Context) -> dict[str, float]:
     write_json(context.run.folder("evaluate") / CLIENTS, _client_rows(context, counts))
     compared = _selector_results(context, counts) if _any_pair(counts) else {}
     return (_named(context, compared) | _group_results(context, counts)
-            | alignment_results(context, counts) | others)
+            | alignment_results(context, counts) | latent_results(context, counts) | others)
 
 
 def _any_pair(counts: Mapping[str, Counts]) -> bool:

@@ -28,6 +28,7 @@ MANIFEST, CONFIG, METRICS, RESULTS, REPORT, EVENTS = (
 _WHOLE, _END = 64 * 2**20, 2**20  # bytes: up to which a model's file is hashed whole; of an end
 LOCK, LAUNCHER_LOCK = ".lock", ".launcher.lock"
 _ARTIFACTS = (CONFIG, "partition/population.json", "select/selector_*/adapter_model.safetensors",
+              "select/selector_*/network.safetensors",
               "sft/policy/adapter_model.safetensors", "label/pairs.parquet",
               "align/policy/adapter_model.safetensors", "rlhf/policy*/adapter_model.safetensors")
 
