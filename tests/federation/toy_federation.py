@@ -78,8 +78,10 @@ class Toy:
         def roll_call(message: Message, context: Context) -> Message:
             held = self.held(context)
             return Message(RecordDict({ENVELOPE: ConfigRecord({
-                "client-ids": held, **{split: [self.sizes[name][i] for name in held]
-                for i, split in enumerate(("train", "validation", "test"))}})}), reply_to=message)
+                "client-ids": held, **{split: [self.sizes[name][i % 3] for name in held]
+                for i, split in enumerate(("train", "validation", "test", "train-pairs",
+                                           "validation-pairs", "test-pairs"))}})}),
+                reply_to=message)
 
         @app.train()
         def train(message: Message, context: Context) -> Message:
