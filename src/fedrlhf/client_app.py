@@ -173,7 +173,7 @@ def ratings(message: Message, context: Context) -> Message:
 
 def _of_use(site: Site, preferences: Sequence[Preference]) -> Sequence[Preference]:
     """Return what the objective can learn from: what the server knows this client by."""
-    return only_pairs(preferences) if site.objective.learns_from == "pair" else preferences
+    return preferences if site.objective.uses_ratings else only_pairs(preferences)
 
 
 def _open(message: Message, context: Context) -> Site:

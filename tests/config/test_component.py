@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fedrlhf.config import build, schema, sources
+from fedrlhf.config import build, components
 from fedrlhf.errors import ConfigError
 
-COMPONENTS = [cls for module in (schema, sources)
-              for _, cls in inspect.getmembers(module, dataclasses.is_dataclass)
-              if any(f.name == "_target_" for f in dataclasses.fields(cls))]
+COMPONENTS = sorted({cls for group in components.COMPONENTS.values() for cls in group.values()},
+                    key=lambda cls: cls.__name__)
 
 
 def constructor(cls: type) -> dict[str, inspect.Parameter]:

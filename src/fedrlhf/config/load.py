@@ -17,36 +17,10 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from fedrlhf.config import in_context, objectives, personal, rewards, schema, sources
+from fedrlhf.config import schema
+from fedrlhf.config.components import COMPONENTS
 from fedrlhf.config.validate import validate
 from fedrlhf.errors import ConfigError
-
-_COMPONENTS: dict[str, dict[str, type]] = {
-    "data": {"tutor": sources.TutorSource, "jsonl": sources.JsonlSource,
-             "traces": sources.TracesSource, "tutor_traces": sources.TutorTracesSource,
-             "sites": sources.SitesSource, "ukp_convarg": sources.UkpConvArgSource,
-             "tulu_human_eval": sources.TuluHumanEvalSource,
-             "realhumaneval": sources.RealHumanEvalSource, "hh_rlhf": sources.HhRlhfSource,
-             "tldr_comparisons": sources.TldrComparisonsSource, "shp": sources.ShpSource,
-             "ultrafeedback": sources.UltraFeedbackSource, "prism": sources.PrismSource,
-             "chatbot_arena": sources.ChatbotArenaSource,
-             "opinions": sources.OpinionsSource,
-             "global_opinions": sources.GlobalOpinionsSource},
-    "objective": {"choice": schema.Choice, "reward": schema.LocalReward, "dpo": schema.LocalDpo,
-                  "kto": schema.LocalKto, "sft": schema.LocalSft,
-                  "predictor": in_context.Predictor, "variational": in_context.Variational,
-                  **objectives.COMPONENTS},
-    "personal": {"none": personal.NoPersonal, "fedper": personal.FedPer,
-                 "ditto": personal.Ditto, "reconstruction": personal.Reconstruction},
-    **{f"reward/{part}": {
-        "planted": rewards.Planted, "function": rewards.Function, "selector": rewards.Selector,
-        "reward_model": rewards.RewardModel, "predictor": rewards.Predictor, **more}
-       for part, more in {"shared": {},
-                          "personal": {"own_reward_model": rewards.OwnRewardModel}}.items()},
-    "strategy": {"fedbis": schema.FedBis, "fedbiscuit": schema.FedBiscuit, "ifca": schema.Ifca,
-                 "step_matched_fedbis": schema.StepMatchedFedBis,
-                 "local_only": schema.LocalOnly},
-}
 
 
 def load(overrides: str | Sequence[str] = "") -> schema.Config:
@@ -69,7 +43,7 @@ def load(overrides: str | Sequence[str] = "") -> schema.Config:
     assert isinstance(config, schema.Config)
     if added := _added_keys(config):
         raise ConfigError(_unknown_key(added[0], split_overrides(overrides)))
-    for name in _COMPONENTS:
+    for name in COMPONENTS:
         *parents, leaf = name.split("/")
         arguments = OmegaConf.to_container(OmegaConf.select(node, name.replace("/", ".")),
                                            resolve=True)
@@ -134,7 +108,7 @@ def config_folder() -> Path:
 def _register_schema() -> None:
     store = ConfigStore.instance()
     store.store(name="schema", node=schema.Config)
-    for group, options in _COMPONENTS.items():
+    for group, options in COMPONENTS.items():
         for name, node in options.items():
             store.store(group=f"schema/{group}", name=name, node=node)
 

@@ -57,6 +57,7 @@ class ALol(Offline):
 
     trains: ClassVar[str] = "policy"
     learns_from: ClassVar[str] = "completion that was better than others"
+    uses_ratings: ClassVar[bool] = True
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen"),)
     reads_reference: ClassVar[bool] = True
 

@@ -76,6 +76,7 @@ class Objective(ABC):
             (stage rlhf).
         head: What the trained model ends in (`models.load.load_base`).
         learns_from: Which preferences it learns from, in words: pair, rating or prompt.
+        uses_ratings: Whether a client without any pair can train.
         reads: The texts of each sequence that a step reads of a pair, for `fedrlhf plan`.
         reads_reference: Whether it reads all its pairs under the reference in each round as well.
         needs_reward: Whether it maximises the rewards of the section `reward`.
@@ -96,6 +97,7 @@ class Objective(ABC):
     trains: ClassVar[str] = "judge"
     head: ClassVar[str] = LANGUAGE
     learns_from: ClassVar[str] = "pair"
+    uses_ratings: ClassVar[bool] = False
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen", "rejected"),) * 2
     reads_reference: ClassVar[bool] = False
     needs_reward: ClassVar[bool] = False

@@ -40,6 +40,7 @@ class Online(Objective):
 
     trains: ClassVar[str] = "policy"
     learns_from: ClassVar[str] = "prompt"
+    uses_ratings: ClassVar[bool] = True
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen"),)
     reads_reference: ClassVar[bool] = True
     needs_reward: ClassVar[bool] = True

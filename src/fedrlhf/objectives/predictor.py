@@ -34,6 +34,7 @@ class Predictor(InContext):
     """
 
     learns_from: ClassVar[str] = "question with two options and another question beside it"
+    uses_ratings: ClassVar[bool] = True
 
     width: int
     feed_forward: int

@@ -106,7 +106,7 @@ class Context:
         To an objective that learns from pairs alone, clients with ratings alone have nothing.
         """
         clients = self.clients
-        if self.objective.learns_from == "pair":
+        if not self.objective.uses_ratings:
             clients = [client.with_pairs_only() for client in clients]
         return ClientGrid(self.connection, clients, layout, self.rounds.reply_timeout,
                           self._memory_key())
