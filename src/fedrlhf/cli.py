@@ -1,4 +1,4 @@
-"""The command line: run, replicate, config, plan, submit, shard, doctor, report, export."""
+"""The command line: run, replicate, config, plan, submit, shard, traces, doctor, report, export."""
 
 import argparse
 import logging
@@ -28,6 +28,7 @@ examples:
   fedrlhf plan experiment=tldr_fedbis             what it would send, and the GPU it needs
   fedrlhf submit cluster=runai experiment=smoke   print the run as a job of a Run:ai cluster
   fedrlhf shard data=jsonl data.path=mine.jsonl --client-id ann --out ann.shard.jsonl
+  fedrlhf traces events.jsonl                     what students' traces give to train on
   fedrlhf doctor                                  what this machine has and what is missing
   fedrlhf report runs/a runs/b                    compare two runs
   fedrlhf export runs/a --to out --merged         adapters, model and pairs with their cards
@@ -111,6 +112,14 @@ def _parser() -> argparse.ArgumentParser:
     shard.add_argument("--client-id", required=True, help="the client's name in the federation")
     shard.add_argument("--out", type=Path, required=True, metavar="FILE", help="*.jsonl")
     shard.set_defaults(action=_shard)
+    traces = commands.add_parser("traces", help="show what becomes of students' traces")
+    traces.add_argument("file", type=Path, metavar="FILE",
+                        help="JSON lines of events, or a folder of such files")
+    traces.add_argument("overrides", nargs="*",
+                        help="Hydra overrides of the source, such as data.kappa=2")
+    traces.add_argument("--out", type=Path, metavar="PAGE", default=Path("traces.html"),
+                        help="the page to write (default: %(default)s)")
+    traces.set_defaults(action=_traces)
     doctor = commands.add_parser("doctor", help="say what this machine has and what is missing")
     doctor.set_defaults(action=_doctor)
     report = commands.add_parser("report", help="write report.html of a run, or compare several")
@@ -217,6 +226,17 @@ def _shard(options: argparse.Namespace) -> None:
     write_shard(options.out, made)
     sizes = ", ".join(f"{count} {split}" for split, count in made.sizes().items())
     print(f"{made.client_id}: {sizes} pairs in {options.out.absolute()}")
+
+
+def _traces(options: argparse.Namespace) -> None:
+    from fedrlhf.config import build, load, text_override
+    from fedrlhf.report.console import print_traces
+    from fedrlhf.report.traces import write_traces
+
+    config = load(["data=traces", text_override("data.path", str(options.file)),
+                   *options.overrides])
+    source = build(config.data, "data", config.trust)
+    print_traces(source, write_traces(source, options.file.name, options.out))
 
 
 def _doctor(options: argparse.Namespace) -> int:

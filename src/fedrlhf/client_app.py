@@ -29,7 +29,7 @@ from fedrlhf.federation.messages import (
 )
 from fedrlhf.federation.site import Site, open_site, own_shard, shard_files
 from fedrlhf.seeding import seed_for
-from fedrlhf.types import CompletionPair, only_pairs
+from fedrlhf.types import CompletionPair, Preference, only_pairs, only_ratings
 
 if TYPE_CHECKING:
     from fedrlhf.objectives.base import LocalTask
@@ -39,7 +39,7 @@ app = ClientApp()
 
 @app.query("roll_call")
 def roll_call(message: Message, context: Context) -> Message:
-    """Say which clients this SuperNode holds and how many pairs each has."""
+    """Say which clients this SuperNode holds and how many preferences each has; pairs as well."""
     enter_launcher_folder()
     check_source(message.content)
     config = load(str(context.run_config.get("overrides", "")))
@@ -48,7 +48,10 @@ def roll_call(message: Message, context: Context) -> Message:
         "client-ids": [shard.client_id for shard in shards],
         "train": [sum(not pair.tie for pair in shard.train) for shard in shards],
         "validation": [sum(not pair.tie for pair in shard.validation) for shard in shards],
-        "test": [len(shard.test) for shard in shards]})}), reply_to=message)
+        "test": [len(shard.test) for shard in shards],
+        **{f"{split}-pairs": [sum(not pair.tie for pair in only_pairs(shard.split(split)))
+                              for shard in shards] for split in ("train", "validation")},
+        "test-pairs": [len(only_pairs(shard.test)) for shard in shards]})}), reply_to=message)
 
 
 @app.train()
@@ -68,17 +71,23 @@ def train(message: Message, context: Context) -> Message:
 
 @app.evaluate()
 def validate(message: Message, context: Context) -> Message:
-    """Measure the validation loss of the selector in the message, and of the client's own."""
+    """Measure the selector in the message, and the client's own, on the validation split."""
+    from fedrlhf.evaluation.alignment import alignment_scores
+
     site = _open(message, context)
-    shared = next(iter(from_arrays(message.content.array_records[ARRAYS]).values()))
+    objective = site.objective
+    shared, = from_arrays(message.content.array_records[ARRAYS]).values()
     adapters = {"validation_loss": shared}
     if site.personal.separate:
         adapters["validation_loss_personal"] = personal_adapter(site, message, shared)
-    decided = [one for one in site.shard.validation if not one.tie]
-    losses = site.objective.losses(site.config, decided, list(adapters.values()),
-                                   reference_of(message))
-    return reply(message, MetricRecord({EXAMPLES: len(decided), **{
-        name: float(loss) for name, loss in zip(adapters, losses, strict=True)}}))
+    held_out = [one for one in _of_use(site, site.shard.validation) if not one.tie]
+    losses = objective.losses(site.config, held_out, list(adapters.values()),
+                              reference_of(message))
+    metrics = {name: float(loss) for name, loss in zip(adapters, losses, strict=True)}
+    predicted = objective.predict_shares(site.config, held_out, shared)
+    if predicted:
+        metrics["alignment_score"] = float(alignment_scores(predicted).mean())
+    return reply(message, MetricRecord({EXAMPLES: len(held_out), **metrics}))
 
 
 @app.evaluate("rank")
@@ -87,7 +96,7 @@ def rank(message: Message, context: Context) -> Message:
     site = _open(message, context)
     adapters = from_arrays(message.content.array_records[ARRAYS])
     losses = _losses(site, adapters, _task(site, message, next(iter(adapters.values()))))
-    return reply(message, MetricRecord({EXAMPLES: len(site.shard.validation),
+    return reply(message, MetricRecord({EXAMPLES: len(_of_use(site, site.shard.validation)),
                                         "losses": [float(loss) for loss in losses]}))
 
 
@@ -95,18 +104,22 @@ def rank(message: Message, context: Context) -> Message:
 def agreement(message: Message, context: Context) -> Message:
     """Compare what was trained with the client's held-out preferences; return counts."""
     from fedrlhf.evaluation.agreement import agreement_counts, personal_counts
+    from fedrlhf.evaluation.alignment import alignment_counts
     from fedrlhf.selectors.voting import judge_with_all
 
     site = _open(message, context)
     adapters = from_arrays(message.content.array_records[ARRAYS])
     own = int(message.content.config_records[CONFIG]["own"])  # type: ignore[arg-type]
-    pairs = only_pairs(site.shard.test)
+    pairs, known = only_pairs(site.shard.test), site.shard.validation
 
     def judge(vectors: Iterable[np.ndarray]) -> Callable[[Sequence[CompletionPair]], np.ndarray]:
-        return lambda pairs: judge_with_all(
-            site.objective.open(site.config, reference_of(message)), vectors, pairs)
+        return lambda pairs: judge_with_all(site.objective.judge_of(
+            site.config, known, reference_of(message)), vectors, pairs)
 
     counts = agreement_counts(pairs, judge(adapters.values()), own=list(adapters).index(own))
+    counts |= alignment_counts(site.objective.predict_shares(
+        site.config, site.shard.test, adapters[own], known))
+    counts |= site.objective.further_counts(site.config, known, site.shard.test, adapters[own])
     if site.personal.separate:
         personal = personal_adapter(site, message, adapters[own])
         counts |= personal_counts(pairs, judge([personal]))
@@ -120,11 +133,47 @@ def rewards(message: Message, context: Context) -> Message:
     from fedrlhf.objectives.policy import open_policy
 
     site = _open(message, context)
-    config, adapters = site.config, from_arrays(message.content.array_records[ARRAYS])
+    config = site.config
+    shared, = from_arrays(message.content.array_records[ARRAYS]).values()
+    adapters = {"after": shared}
+    if site.personal.separate:
+        adapters["personal"] = personal_adapter(site, message, shared)
     policy = open_policy(config, 1.0, config.evaluate.max_length, reference_of(message))
     return reply(message, MetricRecord({**reward_numbers(
-        policy, next(iter(adapters.values())), site.shard.test, site.scorer(), config.evaluate,
+        policy, adapters, site.shard.test, site.scorer(), config.evaluate,
         seed_for(config.run.seed, "evaluate rewards", site.shard.client_id))}))
+
+
+@app.evaluate("labels")
+def labels(message: Message, context: Context) -> Message:
+    """Count the client's ratings to train on, and the good ones among them."""
+    from fedrlhf.evaluation.ratings import label_counts
+
+    enter_launcher_folder()
+    shard = open_site(message, context).shard
+    return reply(message, MetricRecord({**label_counts(only_ratings(shard.train))}))
+
+
+@app.evaluate("ratings")
+def ratings(message: Message, context: Context) -> Message:
+    """Predict the client's held-out ratings from their scores; return sums."""
+    from fedrlhf.evaluation.ratings import Prior, rating_sums
+
+    site = _open(message, context)
+    judge = site.objective.open(site.config, reference_of(message))
+    adapter, = from_arrays(message.content.array_records[ARRAYS]).values()
+    judge.slot.write(adapter)
+    request: Mapping[str, Any] = message.content.config_records[CONFIG]
+    return reply(message, MetricRecord({**rating_sums(
+        only_ratings(site.shard.train), only_ratings(site.shard.validation),
+        only_ratings(site.shard.test),
+        judge.score,  # type: ignore[attr-defined]  # the server asks those that have it
+        Prior(float(request["rate"]), float(request["strength"])))}))
+
+
+def _of_use(site: Site, preferences: Sequence[Preference]) -> Sequence[Preference]:
+    """Return what the objective can learn from: what the server knows this client by."""
+    return only_pairs(preferences) if site.objective.learns_from == "pair" else preferences
 
 
 def _open(message: Message, context: Context) -> Site:
@@ -169,7 +218,7 @@ def _task(site: Site, message: Message, adapter: np.ndarray, done: bool = False)
         adapter, seed_for(site.config.run.seed, "train", server_round, client),
         float(request.get("proximal-mu", 0.0)), reference_of(message),
         site.scorer() if trains and site.objective.needs_reward else None,
-        site.memory.recall(server_round + done))
+        site.memory.recall(server_round + done), server_round)
 
 
 def _server_round(message: Message) -> int:

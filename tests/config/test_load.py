@@ -13,7 +13,7 @@ from fedrlhf.errors import ConfigError
 CONF = Path(__file__).parents[2] / "conf"
 FILES = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml")
                if not path.name.startswith("_"))
-NEEDS_PATH = ("jsonl", "tulu_human_eval", "ukp_convarg")
+NEEDS_PATH = ("jsonl", "traces", "tulu_human_eval", "ukp_convarg")
 
 
 def opening(path: Path) -> str:

@@ -50,6 +50,9 @@ class Partition:
     split_scope: str = "client"  # client | global: a prompt has one split in each | in all shards
     disjoint_prompts: bool = False  # iid, dirichlet: all pairs of a prompt go to one client
     pool_training: bool = False  # centralised baseline: one client "pool" gets all training pairs
+    pool_validation: bool = True  # … and all validation pairs; false: clients keep theirs
+    unseen: list[str] = field(default_factory=list)  # clients that train nothing, only tested
+    one_sided: bool = False  # a client keeps of its pairs only the chosen or the rejected answers
 
 
 # -------------------------------------------------------------------------------------- models
@@ -113,6 +116,7 @@ class LocalTraining:
     local_steps: int | None = 10  # optimiser steps in a round; null: local_epochs decides
     local_epochs: int = 1
     batch_size: int = 8  # pairs in a step
+    optimizer_state: str = "reset"  # reset | keep: a client goes on with its last round's moments
 
 
 @dataclass
@@ -141,23 +145,17 @@ class LocalDpo(LocalTraining):
 
 
 @dataclass
-class LocalOnline(LocalTraining):
-    """Steps on completions that the policy writes for the client's own prompts (stage rlhf)."""
+class LocalKto(LocalTraining):
+    """KTO of the policy on ratings of single answers and on pairs (stage rlhf)."""
 
-    learning_rate: float = 1e-3
-    beta: float = 0.05  # reward for each nat of divergence from the reference
-    completions: int = 4  # of each prompt in a step
-    max_new_tokens: int = 96
+    _target_: str = "fedrlhf.objectives.kto.Kto"
+    optimizer: str = "rmsprop"
+    learning_rate: float = 5e-4
+    beta: float = 0.1
+    desirable_weight: float = 1.0  # lambda_D
+    undesirable_weight: float = 1.0  # lambda_U
+    balance: bool = False  # raise one of them until lambda_D n_D / (lambda_U n_U) is in [1, 4/3]
     max_length: int = 1024
-    iterations: int = 1  # optimiser steps on the same completions
-
-
-@dataclass
-class LocalRloo(LocalOnline):
-    """REINFORCE with a leave-one-out baseline on the client's own reward."""
-
-    _target_: str = "fedrlhf.objectives.rloo.Rloo"
-    clip: float = 0.2
 
 
 @dataclass

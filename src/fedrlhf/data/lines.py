@@ -71,8 +71,17 @@ def read_json_lines(path: Path, parse: Callable[[Row], Made],
     Raises:
         DataError: As for `read_rows`.
     """
-    lines = islice(_numbered_lines(path), limit)
+    lines = islice(numbered_lines(path), limit)
     return read_rows(path, lines, lambda line: parse(_decode(line)))
+
+
+def read_csv(path: Path, parse: Callable[[Row], Made]) -> list[Made]:
+    """Parse each row of a CSV file in UTF-8 with a head; a row has the number of its last line.
+
+    Raises:
+        DataError: As for `read_rows`.
+    """
+    return read_rows(path, _numbered_rows(path), parse)
 
 
 def text(row: Row, field: str) -> str:
@@ -144,7 +153,15 @@ def one_of(row: Row, field: str, known: dict[str, Made]) -> Made:
     return known[value]
 
 
-def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def _numbered_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        for row in reader:
+            yield reader.line_num, row
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield each line that is not empty with its number; unpack a file that ends in ``.gz``."""
     opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
     with opened as file:
         for number, line in enumerate(file, 1):

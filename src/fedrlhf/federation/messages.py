@@ -21,6 +21,7 @@ EXAMPLES = "num-examples"  # Flower's default weight of a reply
 
 ROLL_CALL, RANK = "query.roll_call", "evaluate.rank"
 AGREEMENT, REWARDS = "evaluate.agreement", "evaluate.rewards"
+LABELS, RATINGS = "evaluate.labels", "evaluate.ratings"
 
 
 def selector_key(index: int) -> str:

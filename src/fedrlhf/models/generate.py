@@ -1,6 +1,6 @@
 """Write completions with a causal LM, in fixed batches so that a resumed run writes the same."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from transformers import GenerationConfig
@@ -69,13 +69,17 @@ def write_tokens(base: Base, prompts: Sequence[tuple[int, ...]], count: int, max
         written = base.model.generate(  # type: ignore[operator]
             input_ids=ids.to(base.device), attention_mask=mask.long().to(base.device),
             generation_config=settings)
-    return [_ended(row, settings) for row in written[:, longest:].tolist()]
+    return [_ended(row, end_tokens(base)) for row in written[:, longest:].tolist()]
 
 
-def _ended(tokens: list[int], settings: GenerationConfig) -> tuple[int, ...]:
+def end_tokens(base: Base) -> list[int]:
+    """Return the tokens that end a completion."""
+    found = base.model.generation_config.eos_token_id or base.tokenizer.eos_token_id
+    return found if isinstance(found, list) else [int(found)]
+
+
+def _ended(tokens: list[int], ends: Collection[int]) -> tuple[int, ...]:
     """Cut what was filled up after the token that ends a completion."""
-    ends = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [
-        settings.eos_token_id]
     for place, token in enumerate(tokens):
         if token in ends:
             return tuple(tokens[:place + 1])
@@ -94,4 +98,4 @@ def _settings(base: Base, sampling: schema.Sampling, count: int) -> GenerationCo
         do_sample=True, temperature=sampling.temperature, top_p=sampling.top_p, top_k=0,
         max_new_tokens=sampling.max_new_tokens, num_return_sequences=count,
         pad_token_id=base.tokenizer.pad_token_id,
-        eos_token_id=base.model.generation_config.eos_token_id or base.tokenizer.eos_token_id)
+        eos_token_id=end_tokens(base))

@@ -1,6 +1,7 @@
 """Log-probabilities of completions under a causal LM.
 
-Shapes: S sequences, N completion tokens, T tokens, D hidden size, V vocabulary.
+Shapes: S sequences, N completion tokens (M in all sequences), T tokens,
+D hidden size, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -96,6 +97,17 @@ def token_log_probs(model: PreTrainedModel, written: Sequence[Written]) -> Tenso
     Only hidden states that predict a completion's token meet the output head, some hundred rows
     at a time and again in the backward pass: the [S, T, V] logits are never built.
     """
+    states_MD, tokens_M = completion_states(model, written)
+    return spread(log_probs_of(model, states_MD, tokens_M), completion_mask(written, model.device))
+
+
+def completion_states(model: PreTrainedModel,
+                      written: Sequence[Written]) -> tuple[Tensor, Tensor]:
+    """Return the last hidden states that predict the completions' tokens, and these tokens.
+
+    Returns:
+        ``Float[M, D]`` and ``Int[M]``, in the order of the true places of `completion_mask`.
+    """
     device = model.device
     lengths = [one.tokens for one in written]
     ids_ST = torch.zeros(len(written), max(lengths), dtype=torch.long)
@@ -103,15 +115,20 @@ def token_log_probs(model: PreTrainedModel, written: Sequence[Written]) -> Tenso
         ids_ST[row, :one.tokens] = torch.tensor(one.prompt + one.completion)
     # Padding stands on the right and attention is causal: no mask is needed.
     hidden_STD = model.get_decoder()(input_ids=ids_ST.to(device), use_cache=False).last_hidden_state
-    mask_SN = completion_mask(written, device)
-    rows, columns = mask_SN.nonzero(as_tuple=True)
+    rows, columns = completion_mask(written, device).nonzero(as_tuple=True)
     starts = torch.tensor([len(one.prompt) for one in written], device=device)
     places = starts[rows] + columns
-    found = _log_probs_of(model, hidden_STD[rows, places - 1], ids_ST.to(device)[rows, places])
-    return torch.zeros(mask_SN.shape, device=device).index_put((rows, columns), found)
+    return hidden_STD[rows, places - 1], ids_ST.to(device)[rows, places]
 
 
-def _log_probs_of(model: PreTrainedModel, hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
+def spread(values_M: Tensor, mask_SN: Tensor) -> Tensor:
+    """Put a value for each token at its place, ``Float32[S, N]``, 0 after a completion's end."""
+    return torch.zeros(mask_SN.shape, device=mask_SN.device).index_put(
+        mask_SN.nonzero(as_tuple=True), values_M)
+
+
+def log_probs_of(model: PreTrainedModel, states_MD: Tensor, tokens_M: Tensor) -> Tensor:
+    """Return log p of each token in nats, ``Float32[M]``, from the states that predict them."""
     head = model.get_output_embeddings()
 
     def of_rows(hidden: Tensor, targets: Tensor) -> Tensor:
@@ -120,7 +137,7 @@ def _log_probs_of(model: PreTrainedModel, hidden_ND: Tensor, targets_N: Tensor) 
 
     pieces = [checkpoint(of_rows, hidden, targets, use_reentrant=False)
               if torch.is_grad_enabled() else of_rows(hidden, targets)
-              for hidden, targets in zip(hidden_ND.split(_ROWS), targets_N.split(_ROWS),
+              for hidden, targets in zip(states_MD.split(_ROWS), tokens_M.split(_ROWS),
                                          strict=True)]
     return torch.cat(pieces)
 

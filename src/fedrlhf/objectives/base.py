@@ -7,16 +7,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError, RunFailed
-from fedrlhf.models.adapters import AdapterSlot
 from fedrlhf.models.load import LANGUAGE
+from fedrlhf.models.slot import Slot
+from fedrlhf.objectives.kept import optimizer_arrays, restore_optimizer
 from fedrlhf.objectives.scores import Scorer
 from fedrlhf.seeding import generator
 from fedrlhf.selectors.batching import training_steps
 from fedrlhf.selectors.judge import Judge
+from fedrlhf.selectors.questions import Predicted
 from fedrlhf.types import CompletionPair, Preference, only_pairs
 
 
@@ -31,6 +33,7 @@ class LocalTask:
         reference: The adapter of the reference policy; None: the base model.
         scorer: What an online objective maximises.
         private: What this client kept of its earlier rounds, by name.
+        server_round: The round, from 1; schedules over rounds read it.
         anchor: w0 of the pull; None: ``adapter``.
     """
 
@@ -40,6 +43,7 @@ class LocalTask:
     reference: np.ndarray | None = None
     scorer: Scorer | None = None
     private: Mapping[str, np.ndarray] = field(default_factory=dict)
+    server_round: int = 1
     anchor: np.ndarray | None = None
 
 
@@ -75,6 +79,8 @@ class Objective(ABC):
         reads: The texts of each sequence that a step reads of a pair, for `fedrlhf plan`.
         reads_reference: Whether it reads all its pairs under the reference in each round as well.
         needs_reward: Whether it maximises the rewards of the section `reward`.
+        needs_context: Whether its judge must be given a person's own preferences before it judges.
+        passes_without_gradient: How often a step reads a batch besides, for `fedrlhf plan`.
         optimizer: adamw, sgd or rmsprop.
         learning_rate: Of every local step.
         betas: Of AdamW.
@@ -83,6 +89,8 @@ class Objective(ABC):
         local_steps: Optimiser steps in a round; None: `local_epochs` decides.
         local_epochs: Passes over the client's pairs in a round.
         batch_size: Pairs in a step.
+        optimizer_state: ``reset`` makes the optimiser anew in each round; ``keep`` lets a client
+            continue with the moments of its last round (`LocalResult.private`).
     """
 
     trains: ClassVar[str] = "judge"
@@ -91,6 +99,8 @@ class Objective(ABC):
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen", "rejected"),) * 2
     reads_reference: ClassVar[bool] = False
     needs_reward: ClassVar[bool] = False
+    needs_context: ClassVar[bool] = False
+    passes_without_gradient: ClassVar[int] = 0
 
     optimizer: str
     learning_rate: float
@@ -100,11 +110,15 @@ class Objective(ABC):
     local_steps: int | None
     local_epochs: int
     batch_size: int
+    optimizer_state: str = "reset"
 
     def __post_init__(self) -> None:
         if self.optimizer not in _OPTIMIZERS:
             raise ConfigError(f"objective.optimizer must be one of {', '.join(_OPTIMIZERS)}, "
                               f"got {self.optimizer!r}")
+        if self.optimizer_state not in _STATES:
+            raise ConfigError(f"objective.optimizer_state must be one of {', '.join(_STATES)}, "
+                              f"got {self.optimizer_state!r}")
         for key in ("learning_rate", "max_grad_norm", "local_epochs", "batch_size"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"objective.{key} must be greater than 0, "
@@ -149,19 +163,70 @@ class Objective(ABC):
                 found[index] = np.nanmean(np.logaddexp(0.0, -log_odds))
         return found
 
+    def rate(self, task: LocalTask) -> float:
+        """Return the learning rate of a round's steps."""
+        return self.learning_rate
+
+    def judge_of(self, config: schema.Config, context: Sequence[Preference],
+                 reference: np.ndarray | None = None) -> Judge:
+        """Return the judge of a client whose answered preferences are the context."""
+        return self.open(config, reference)
+
+    def predict_shares(self, config: schema.Config, held_out: Sequence[Preference],
+                       adapter: np.ndarray,
+                       context: Sequence[Preference] | None = None) -> list[Predicted]:
+        """Predict how held-out questions are answered; by default an objective predicts none.
+
+        Args:
+            config: The whole configuration.
+            held_out: A client's preferences.
+            adapter: What was trained.
+            context: The client's answered preferences; None: of the questions, each half is
+                predicted from the other.
+        """
+        return []
+
+    def further_counts(self, config: schema.Config, context: Sequence[Preference],
+                       held_out: Sequence[Preference], adapter: np.ndarray) -> dict[str, float]:
+        """Count on a client's test split what agreement does not show; by default nothing."""
+        return {}
+
     def planned(self, lengths: Sequence[int], seed: int) -> list[list[int]]:
         """Return which of the examples with these lengths each step of a round sees."""
-        steps = self.local_steps or self.local_epochs * -(-len(lengths) // self.batch_size)
-        return training_steps(lengths, self.batch_size, steps, generator(seed, "steps"))
+        return training_steps(lengths, self.batch_size, self.step_count(len(lengths)),
+                              generator(seed, "steps"))
+
+    def step_count(self, examples: int) -> int:
+        """Return how many steps a round has with so many examples."""
+        return self.local_steps or self.local_epochs * -(-examples // self.batch_size)
 
 
 class LocalSteps:
-    """A client's optimiser in one round."""
+    """A client's optimiser in one round.
 
-    def __init__(self, objective: Objective, slot: AdapterSlot, task: LocalTask) -> None:
+    Args:
+        objective: Whose settings it has.
+        slot: Where the adapter is trained.
+        task: The adapter to start from, and what the client kept.
+        head: A module of the client's own that is trained beside the adapter; the norm of its
+            gradient is clipped by itself.
+        head_rate: Its learning rate.
+    """
+
+    def __init__(self, objective: Objective, slot: Slot, task: LocalTask,
+                 head: nn.Module | None = None, head_rate: float = 0.0) -> None:
         self.objective, self.slot, self.mu = objective, slot, task.proximal_mu
+        self.head, self.groups = head, [slot.parameters]
+        rates = [objective.rate(task)]
+        if head is not None:
+            self.groups.append(list(head.parameters()))
+            rates.append(head_rate)
         slot.write(task.adapter)
-        self.optimizer = _OPTIMIZERS[objective.optimizer](objective, slot.parameters)
+        self.optimizer = _OPTIMIZERS[objective.optimizer](objective, [
+            {"params": group, "lr": rate}
+            for group, rate in zip(self.groups, rates, strict=True)])
+        if objective.optimizer_state == "keep":
+            restore_optimizer(self.optimizer, task.private)
         self.anchor = _copies(slot, task.adapter if task.anchor is None else task.anchor)
 
     def step(self, backward: Callable[[], float]) -> float:
@@ -183,12 +248,18 @@ class LocalSteps:
         if not np.isfinite(loss):
             raise RunFailed(f"the local loss became {loss}; lower objective.learning_rate "
                             f"(now {self.objective.learning_rate:g})")
-        torch.nn.utils.clip_grad_norm_(self.slot.parameters, self.objective.max_grad_norm)
+        for group in self.groups:
+            torch.nn.utils.clip_grad_norm_(group, self.objective.max_grad_norm)
         self.optimizer.step()
         return loss
 
+    def kept(self) -> dict[str, np.ndarray]:
+        """Return the optimiser's state where the client keeps it for its next round."""
+        keeps = self.objective.optimizer_state == "keep"
+        return optimizer_arrays(self.optimizer) if keeps else {}
 
-def _copies(slot: AdapterSlot, vector: np.ndarray) -> list[Tensor]:
+
+def _copies(slot: Slot, vector: np.ndarray) -> list[Tensor]:
     """Return a vector's tensors; the active adapter stays what it was."""
     active = slot.read()
     slot.write(vector)
@@ -197,6 +268,7 @@ def _copies(slot: AdapterSlot, vector: np.ndarray) -> list[Tensor]:
     return found
 
 
+_STATES = ("reset", "keep")
 _OPTIMIZERS: dict[str, Callable[[Objective, Any], torch.optim.Optimizer]] = {
     "adamw": lambda o, p: torch.optim.AdamW(p, o.learning_rate, betas=(o.betas[0], o.betas[1]),
                                             weight_decay=o.weight_decay),

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError, RunFailed
-from fedrlhf.models.likelihood import token_log_probs
-from fedrlhf.models.runtime import precision, seeded
+from fedrlhf.models.runtime import seeded
 from fedrlhf.objectives.base import LocalResult, LocalSteps, LocalTask, Objective
+from fedrlhf.objectives.kl_control import KlControl
 from fedrlhf.objectives.policy import Policy, open_policy
-from fedrlhf.objectives.rollouts import Rollouts, asks_of, write_rollouts
-from fedrlhf.selectors.batching import written_batches
+from fedrlhf.objectives.rollouts import Ask, Rollouts, asks_of, write_rollouts
+from fedrlhf.objectives.scores import Scorer
 from fedrlhf.types import Preference
 
 
@@ -30,6 +30,8 @@ class Online(Objective):
 
     Attributes:
         beta: Weight of the divergence from the reference, in units of reward for each nat.
+        kl_target: The divergence (nats a completion) towards which each client moves its own
+            beta; None keeps beta as it is.
         completions: K, how many of each prompt.
         max_new_tokens: Of a completion.
         max_length: Of a prompt and a completion; a longer prompt loses its beginning.
@@ -44,6 +46,7 @@ class Online(Objective):
     least_completions: ClassVar[int] = 1
 
     beta: float
+    kl_target: float | None
     completions: int
     max_new_tokens: int
     max_length: int
@@ -54,22 +57,30 @@ class Online(Objective):
         for key, least in (("beta", 0), ("completions", self.least_completions),
                            ("max_new_tokens", 1), ("max_length", self.max_new_tokens + 1),
                            ("iterations", 1)):
-            if getattr(self, key) < least:
+            # Written so that NaN is refused as well.
+            if not getattr(self, key) >= least:
                 raise ConfigError(f"objective.{key} must be at least {least}, "
                                   f"got {getattr(self, key)}")
+        if self.kl_target is not None and not self.kl_target > 0:
+            raise ConfigError("objective.kl_target must be greater than 0, or null for a fixed "
+                              f"beta, got {self.kl_target}")
+        if self.kl_target is not None and not self.beta > 0:
+            raise ConfigError("objective.kl_target moves beta by factors, so objective.beta must "
+                              f"be greater than 0, got {self.beta}")
 
     @abstractmethod
-    def advantages(self, rollouts: Rollouts) -> Tensor:
-        """Return how much better than expected each completion is, ``Float[S]``."""
-
-    @abstractmethod
-    def sequence_losses(self, now: Tensor, part: Rollouts, advantages: Tensor) -> Tensor:
-        """Return each completion's loss, ``Float[S]``; the step minimises their mean.
+    def improve(self, policy: Policy, steps: LocalSteps, rollouts: Rollouts,
+                beta: float) -> list[float]:
+        """Take the optimiser steps on one step's completions.
 
         Args:
-            now: log pi of each token with its gradient, ``Float[S, N]``.
-            part: Some of the step's completions.
-            advantages: Theirs, ``Float[S]``.
+            policy: What wrote them.
+            steps: The round's optimiser.
+            rollouts: The completions.
+            beta: Weight of the divergence from the reference in this step.
+
+        Returns:
+            The loss before each optimiser step; none where the completions teach nothing.
         """
 
     def open(self, config: schema.Config, reference: np.ndarray | None = None) -> Policy:
@@ -90,33 +101,32 @@ class Online(Objective):
         if not asks:
             raise RunFailed("this client has no prompt that can be answered: all are longer than "
                             f"objective.max_length={self.max_length} allows")
-        steps, losses, seen = LocalSteps(self, policy.slot, task), [], []
+        steps = self.begin(policy, task)
+        control = KlControl(self.beta, self.kl_target, task.private)
+        losses, seen, betas = [], [], []
         with seeded(task.seed):
             for batch in self.planned([len(ask.tokens) for ask in asks], task.seed):
-                rollouts = write_rollouts(policy, [asks[i] for i in batch], task.scorer,
-                                          self.completions, self.max_new_tokens)
-                losses += self.improve(policy, steps, rollouts)
+                rollouts = self.write(policy, [asks[i] for i in batch], task.scorer)
+                losses += self.improve(policy, steps, rollouts, control.beta)
                 seen.append(rollouts)
+                betas.append(control.beta)
+                control.observe(float(rollouts.kl.mean()))
         return LocalResult(policy.slot.read(), len(asks), {
-            "train_loss": float(np.mean(losses)), "steps": float(len(losses)), **summary(seen)})
+            "train_loss": float(np.mean(losses)) if losses else 0.0, "steps": float(len(losses)),
+            "beta": float(np.mean(betas)), **summary(seen)},
+            {**self.kept(steps), **control.kept()})
 
-    def improve(self, policy: Policy, steps: LocalSteps, rollouts: Rollouts) -> list[float]:
-        """Take the optimiser steps on one step's completions; return the losses."""
-        advantages = self.advantages(rollouts)
-        return [steps.step(lambda: self.backward(policy, rollouts, advantages))
-                for _ in range(self.iterations)]
+    def begin(self, policy: Policy, task: LocalTask) -> LocalSteps:
+        """Return the optimiser of a round."""
+        return LocalSteps(self, policy.slot, task)
 
-    def backward(self, policy: Policy, rollouts: Rollouts, advantages: Tensor) -> float:
-        """Accumulate the gradient of the mean loss over the completions; return that loss."""
-        total = 0.0
-        for rows in written_batches(rollouts.written, policy.budget):
-            part = rollouts.take(rows)
-            with precision(policy.autocast, policy.base.device):
-                now = token_log_probs(policy.base.model, part.written)
-            loss = self.sequence_losses(now, part, advantages[rows]).sum() / len(rollouts.written)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-        return total
+    def kept(self, steps: LocalSteps) -> dict[str, np.ndarray]:
+        """Return what the client keeps of the round's training."""
+        return steps.kept()
+
+    def write(self, policy: Policy, asks: Sequence[Ask], scorer: Scorer) -> Rollouts:
+        """Let the policy write and the scorer score a step's completions."""
+        return write_rollouts(policy, asks, scorer, self.completions, self.max_new_tokens)
 
 
 def summary(seen: Sequence[Rollouts]) -> dict[str, float]:

@@ -15,7 +15,7 @@ import numpy as np
 from fedrlhf.config import schema
 from fedrlhf.data.turns import prompt_key
 from fedrlhf.errors import ConfigError
-from fedrlhf.models.adapters import AdapterSlot, Layout
+from fedrlhf.models.slot import Layout, Slot
 from fedrlhf.objectives.base import LocalResult, LocalTask, Objective
 from fedrlhf.seeding import generator, seed_for
 from fedrlhf.types import Preference
@@ -243,7 +243,7 @@ class Reconstruction(Apart, Partial):
 
 
 @contextmanager
-def frozen(slot: AdapterSlot, held: Sequence[bool]) -> Iterator[None]:
+def frozen(slot: Slot, held: Sequence[bool]) -> Iterator[None]:
     """Hold tensors of the adapter inside the block: no gradient, no step, no weight decay.
 
     Args:

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from fedrlhf.errors import ConfigError
-from fedrlhf.objectives.online import Online
+from fedrlhf.objectives.policy_gradient import Part, PolicyGradient, clipped_losses
 from fedrlhf.objectives.rollouts import Rollouts
 
 
 @dataclass(kw_only=True)
-class Rloo(Online):
+class Rloo(PolicyGradient):
     """Ahmadian et al., 2024: each completion against the mean of its prompt's other ones.
 
     The divergence from the reference is part of the reward: R = r - beta log(pi / pi_ref). The loss
@@ -32,15 +32,14 @@ class Rloo(Online):
         if not self.clip > 0:
             raise ConfigError(f"objective.clip must be greater than 0, got {self.clip}")
 
-    def advantages(self, rollouts: Rollouts) -> Tensor:
+    def advantages(self, rollouts: Rollouts, beta: float) -> Tensor:
         """Return R_i minus the mean of the K - 1 others of the group."""
         count = rollouts.group
-        rewards = (rollouts.rewards - self.beta * rollouts.kl).view(-1, count)
+        rewards = (rollouts.rewards - beta * rollouts.kl).view(-1, count)
         others = (rewards.sum(1, keepdim=True) - rewards) / (count - 1)
         return (rewards - others).view(-1)
 
-    def sequence_losses(self, now: Tensor, part: Rollouts, advantages: Tensor) -> Tensor:
-        """Return the clipped loss of each completion."""
-        ratios = torch.exp(now.sum(1) - part.behaviour.sum(1))
-        clipped = ratios.clamp(1 - self.clip, 1 + self.clip)
-        return -torch.minimum(ratios * advantages, clipped * advantages)
+    def part_loss(self, now: Tensor, part: Part) -> Tensor:
+        """Return the clipped losses of the completions, divided by the step's number of them."""
+        ratios = torch.exp(now.sum(1) - part.rollouts.behaviour.sum(1))
+        return clipped_losses(ratios, part.advantages, self.clip).sum() / part.completions

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from fedrlhf.data.turns import prompt_key
-from fedrlhf.models.generate import write_tokens
+from fedrlhf.models.generate import end_tokens, write_tokens
 from fedrlhf.models.likelihood import Written, completion_mask, encode_prompt
 from fedrlhf.objectives.policy import Policy
-from fedrlhf.objectives.scores import Scorer
+from fedrlhf.objectives.scores import Scorer, Scores
 from fedrlhf.types import Preference, Prompt
 
 
@@ -41,6 +41,8 @@ class Rollouts:
         behaviour: log p of each token when it was written, ``Float[S, N]``.
         reference: log p of each token under the reference policy, ``Float[S, N]``.
         ended: Whether a completion ended by itself and not at the limit of tokens, ``Bool[S]``.
+        baseline: What each completion's reward is compared with, ``Float[S]``, where an objective
+            measures that by completions of its own.
     """
 
     written: list[Written]
@@ -52,6 +54,7 @@ class Rollouts:
     behaviour: Tensor
     reference: Tensor
     ended: Tensor
+    baseline: Tensor | None = None
 
     @property
     def group(self) -> int:
@@ -67,7 +70,8 @@ class Rollouts:
         return Rollouts(
             written, asks, self.rewards[numbers], self.shared[numbers], self.personal[numbers],
             self.mask[numbers, :longest], self.behaviour[numbers, :longest],
-            self.reference[numbers, :longest], self.ended[numbers])
+            self.reference[numbers, :longest], self.ended[numbers],
+            None if self.baseline is None else self.baseline[numbers])
 
     @property
     def kl(self) -> Tensor:
@@ -94,28 +98,47 @@ def asks_of(policy: Policy, preferences: Sequence[Preference], max_tokens: int) 
 
 
 def write_rollouts(policy: Policy, asks: Sequence[Ask], scorer: Scorer, count: int,
-                   max_new_tokens: int, greedy: bool = False) -> Rollouts:
+                   max_new_tokens: int) -> Rollouts:
     """Let the policy write `count` completions for each prompt and score them.
 
     The caller seeds the sampling. Log-probabilities are read again from the whole sequences, so
     that they are those of the network that is trained, also where generation rounds otherwise.
     """
     tokens = write_tokens(policy.base, [ask.tokens for ask in asks], count, max_new_tokens,
-                          policy.autocast, greedy)
+                          policy.autocast)
     written = [Written(asks[row // count].tokens, one) for row, one in enumerate(tokens)]
-    texts = [text.strip() for text in
-             policy.base.tokenizer.batch_decode([list(one) for one in tokens],
-                                                skip_special_tokens=True)]
-    scores = [scorer.score(ask.prompt, texts[place * count:(place + 1) * count], ask.person)
-              for place, ask in enumerate(asks)]
-    device = policy.base.device
+    scores = _scored(policy, asks, scorer, tokens)
+    device, ends = policy.base.device, end_tokens(policy.base)
 
     def joined(name: str) -> Tensor:
-        return torch.tensor(np.concatenate([getattr(one, name) for one in scores]),
-                            dtype=torch.float32, device=device)
+        return _tensor([getattr(one, name) for one in scores], device)
 
     return Rollouts(
         written, list(asks), joined("total"), joined("shared"), joined("personal"),
         completion_mask(written, device), policy.token_log_probs(written),
         policy.reference_token_log_probs(written),
-        torch.tensor([len(one) < max_new_tokens for one in tokens], device=device))
+        torch.tensor([one[-1] in ends for one in tokens], device=device))
+
+
+def greedy_rewards(policy: Policy, asks: Sequence[Ask], scorer: Scorer,
+                   max_new_tokens: int) -> Tensor:
+    """Return the reward of the likeliest completion, token by token, ``Float[prompt]``."""
+    tokens = write_tokens(policy.base, [ask.tokens for ask in asks], 1, max_new_tokens,
+                          policy.autocast, greedy=True)
+    return _tensor([one.total for one in _scored(policy, asks, scorer, tokens)],
+                   policy.base.device)
+
+
+def _scored(policy: Policy, asks: Sequence[Ask], scorer: Scorer,
+            tokens: Sequence[tuple[int, ...]]) -> list[Scores]:
+    """Score equally many completions of each prompt, as texts without special tokens."""
+    texts = [text.strip() for text in
+             policy.base.tokenizer.batch_decode([list(one) for one in tokens],
+                                                skip_special_tokens=True)]
+    count = len(tokens) // len(asks)
+    return [scorer.score(ask.prompt, texts[place * count:(place + 1) * count], ask.person)
+            for place, ask in enumerate(asks)]
+
+
+def _tensor(values: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    return torch.tensor(np.concatenate(values), dtype=torch.float32, device=device)

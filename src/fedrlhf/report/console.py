@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from fedrlhf.data.traces.source import TracesSource
 from fedrlhf.report.artifacts import Artifacts, read_artifacts
 from fedrlhf.report.compare import run_names
 from fedrlhf.report.replicates import Replicates, rows
 from fedrlhf.report.seeds import ABSENT, Family, families
 from fedrlhf.report.table import ROWS, Row, read_results, show, show_spread
+from fedrlhf.report.traces import sections_of, verdict
 from fedrlhf.tracking.run_directory import REPORT, RunDirectory
 
 _OVER_SEEDS = {"selector.agreement": "vote", "selector.agreement_own": "own selector",
@@ -46,6 +49,24 @@ def print_results(run: RunDirectory, page: Path | None = None) -> None:
     console = _console()
     console.print(table)
     console.print(f"report: {page or run.path / REPORT}", soft_wrap=True, highlight=False)
+
+
+def print_traces(source: TracesSource, page: Path) -> None:
+    """Print what became of a file of traces and where the page about it is."""
+    console = _console()
+    for section in sections_of(source):
+        for found in section.tables:
+            if title := found.caption or (section.title if found is section.tables[0] else ""):
+                console.print(f"[bold]{escape(title)}[/bold]")
+            table = Table(box=None, padding=(0, 2, 0, 0))
+            for place, heading in enumerate(found.columns):
+                table.add_column(heading, justify="left" if place in found.text_columns
+                                 else "right")
+            for row in found.rows:
+                table.add_row(*map(escape, row))
+            console.print(table, "")
+    console.print(verdict(source), soft_wrap=True, highlight=False)
+    console.print(f"page: {page}", soft_wrap=True, highlight=False)
 
 
 def print_comparison(runs: Sequence[RunDirectory], page: Path) -> None:

@@ -11,8 +11,8 @@ from fedrlhf.report.table import ROWS, Row, show
 from fedrlhf.report.verdict import selector_count
 from fedrlhf.report.words import bounds, duration, interval, percent, plain, signed, size, tied
 
-_SHARES = ("selector.agreement", "policy.agreement", "selector.gold", "selector.order",
-           "label.accuracy",
+_SHARES = ("selector.agreement", "policy.agreement", "ratings.auc", "selector.gold",
+           "selector.order", "label.accuracy",
            "policy.win_rate", "policy.proxy_win_rate")  # results that lie between 0 and 1
 _COSTS = ("bytes.", "seconds.")
 

@@ -101,8 +101,14 @@ class Context:
         return call_roll(self.connection, expected, self.rounds.reply_timeout)
 
     def client_grid(self, layout: str) -> ClientGrid:
-        """Return a way to all clients for adapters of this layout."""
-        return ClientGrid(self.connection, self.clients, layout, self.rounds.reply_timeout,
+        """Return a way to all clients for adapters of this layout.
+
+        To an objective that learns from pairs alone, clients with ratings alone have nothing.
+        """
+        clients = self.clients
+        if self.objective.learns_from == "pair":
+            clients = [client.with_pairs_only() for client in clients]
+        return ClientGrid(self.connection, clients, layout, self.rounds.reply_timeout,
                           self._memory_key())
 
     def _memory_key(self) -> str:

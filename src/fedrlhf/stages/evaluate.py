@@ -11,13 +11,23 @@ from fedrlhf.errors import RunFailed, UserError
 from fedrlhf.evaluation.agreement import PERSONAL, Counts, fault, rate, selector_rates
 from fedrlhf.evaluation.groups import adjusted_rand_index
 from fedrlhf.evaluation.intervals import ratio_interval
-from fedrlhf.federation.messages import AGREEMENT, ARRAYS, CONFIG, METRICS, to_arrays
+from fedrlhf.federation.client_grid import ClientGrid
+from fedrlhf.federation.messages import (
+    AGREEMENT,
+    ARRAYS,
+    CONFIG,
+    EXAMPLES,
+    METRICS,
+    to_arrays,
+)
 from fedrlhf.files import write_json
-from fedrlhf.models.adapters import AdapterSlot
 from fedrlhf.models.runtime import all_cores, prepare_process
+from fedrlhf.models.slot import Slot
 from fedrlhf.stages.context import Context
+from fedrlhf.stages.evaluate_alignment import alignment_results
 from fedrlhf.stages.evaluate_policy import evaluate_policy, trained_policies
-from fedrlhf.stages.evaluate_rewards import evaluate_rewards, wanted
+from fedrlhf.stages.evaluate_ratings import evaluate_ratings
+from fedrlhf.stages.evaluate_rewards import evaluate_rewards
 from fedrlhf.stages.rlhf import load_policies, own_policies, policy_grid, shared
 from fedrlhf.stages.select import load_selectors, own_selectors
 
@@ -48,29 +58,30 @@ def run(context: Context) -> None:
 
 def _at_the_clients(context: Context) -> dict[str, float]:
     """Measure what the clients trained on their held-out preferences."""
-    counts = _ask_clients(context)
-    prepare_process(threads=all_cores())  # a client in this process has used one
-    write_json(context.run.folder("evaluate") / CLIENTS, _client_rows(context, counts))
-    return (_named(context, _selector_results(context, counts)) | _group_results(context, counts)
-            | _rewards(context))
-
-
-def _rewards(context: Context) -> dict[str, float]:
-    """Measure what the policy's completions are worth to the clients, where rewards are known."""
-    if context.federated_stage != "rlhf" or not wanted(context):
-        return {}
-    slot = context.objective.open(context.config).slot
-    policies, own = load_policies(context, slot), own_policies(context)
-    return evaluate_rewards(context, policy_grid(context, slot), {
-        client: policies[index] for client, index in own.items()})
-
-
-def _ask_clients(context: Context) -> dict[str, Counts]:
-    """Let every client with held-out pairs compare them with the selectors' judgements."""
     slot = context.objective.open(context.config).slot
     adapters, own = _trained(context, slot), _own(context)
     grid = context.client_grid(slot.layout.digest) if context.federated_stage == "select" else (
         policy_grid(context, slot))
+    counts = _ask_clients(context, grid, adapters, own)
+    others = evaluate_ratings(context, grid, adapters, own) | evaluate_rewards(
+        context, grid, {client: adapters[index] for client, index in own.items()})
+    prepare_process(threads=all_cores())  # a client in this process has used one
+    write_json(context.run.folder("evaluate") / COSTS,
+               {name: asdict(cost) for name, cost in grid.costs.items()})
+    write_json(context.run.folder("evaluate") / CLIENTS, _client_rows(context, counts))
+    compared = _selector_results(context, counts) if _any_pair(counts) else {}
+    return (_named(context, compared) | _group_results(context, counts)
+            | alignment_results(context, counts) | others)
+
+
+def _any_pair(counts: Mapping[str, Counts]) -> bool:
+    """Say whether any client compared a pair; some have ratings of single completions only."""
+    return any(float(found[EXAMPLES]) > 0 for found in counts.values())  # type: ignore[arg-type]
+
+
+def _ask_clients(context: Context, grid: ClientGrid, adapters: Sequence[np.ndarray],
+                 own: Mapping[str, int]) -> dict[str, Counts]:
+    """Let every client with held-out pairs compare them with the selectors' judgements."""
     nodes = [node for node in grid.nodes if grid.client(node).test]
     messages = []
     for node in nodes:
@@ -83,20 +94,18 @@ def _ask_clients(context: Context) -> dict[str, Counts]:
     with context.progress.task("evaluate: clients", len(messages)) as task:
         for reply in grid.send_and_receive(messages):
             client = grid.client(reply.metadata.src_node_id)
-            found, wrong = _read_counts(reply, client.test)
+            found, wrong = _read_counts(reply, client.test_pairs)
             if wrong:
                 context.progress.message(f"{client.client_id} was not evaluated: {wrong}")
             else:
                 counts[client.client_id] = found
         task.advance(len(messages))
-    write_json(context.run.folder("evaluate") / COSTS,
-               {name: asdict(cost) for name, cost in grid.costs.items()})
     if messages and not counts:
         raise RunFailed("no client could be evaluated; the reasons stand above")
     return counts
 
 
-def _trained(context: Context, slot: AdapterSlot) -> list[np.ndarray]:
+def _trained(context: Context, slot: Slot) -> list[np.ndarray]:
     """Return the selectors, or what the clients trained of the policy."""
     if context.federated_stage == "select":
         return load_selectors(context, slot)

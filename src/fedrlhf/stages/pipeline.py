@@ -98,6 +98,11 @@ def _check_objective(context: Context, names: list[str]) -> None:
             f"to the stage {stage}, run.stages has {other[stage]}: "
             + ("use run.stages=[partition,rlhf,evaluate]" if stage == "rlhf" else
                "choose objective=dpo or sft, or run.stages with select"))
+    if context.objective.needs_context and {"label", "align"} & set(names):
+        raise ConfigError(
+            f"objective={context.config.objective['_target_'].rpartition('.')[2].lower()} judges "
+            "for a person whose answers stay at the client, so the server cannot label with it: "
+            "use run.stages=[partition,select,evaluate]")
 
 
 def all_done(context: Context, names: list[str]) -> bool:
