@@ -153,8 +153,8 @@ def test_fedper_before_its_first_round() -> None:
 def test_some_entries_are_personal_and_some_shared(entries: str) -> None:
     """A pattern that finds no tensor or all is refused, with names of tensors."""
     with pytest.raises(ConfigError, match=r"of the adapter's 2 tensors.*from shared to own"):
-        FedPer(entries=entries).check(SLOT.layout)
-    FedPer(entries="^own$").check(SLOT.layout)
+        FedPer(entries=entries).check(Quadratic(), SLOT.layout)
+    FedPer(entries="^own$").check(Quadratic(), SLOT.layout)
 
 
 # ---------------------------------------------------------------------------------------- Ditto
@@ -238,6 +238,13 @@ def test_reconstruction_has_no_memory() -> None:
                 private={"rounds": np.ones(1), "personal.model": np.ones(3)})
     assert fresh.adapter.tobytes() == again.adapter.tobytes()
     assert fresh.metrics == again.metrics
+
+
+def test_reconstruction_refuses_an_optimiser_that_remembers() -> None:
+    """Its state would have to be kept from round to round."""
+    reconstruction().check(Quadratic(), SLOT.layout)
+    with pytest.raises(ConfigError, match="objective.optimizer_state=reset, got keep"):
+        reconstruction().check(Quadratic(optimizer_state="keep"), SLOT.layout)
 
 
 def test_reconstruction_without_data() -> None:

@@ -36,11 +36,11 @@ class Shared:
     separate: ClassVar[bool] = False
     rebuilds: ClassVar[bool] = False
 
-    def check(self, layout: Layout) -> None:
-        """Refuse an adapter that it cannot work with.
+    def check(self, objective: Objective, layout: Layout) -> None:
+        """Refuse an objective or an adapter that it cannot work with.
 
         Raises:
-            ConfigError: No entry or every entry would be personal.
+            ConfigError: Names the key.
         """
 
     def train(self, objective: Objective, config: schema.Config,
@@ -78,7 +78,7 @@ class Partial(Shared):
             raise ConfigError(f"personal.entries must be a regular expression, "
                               f"got {self.entries!r}: {error}") from None
 
-    def check(self, layout: Layout) -> None:
+    def check(self, objective: Objective, layout: Layout) -> None:
         """Refuse a pattern that finds no tensor, or all.
 
         Raises:
@@ -212,6 +212,17 @@ class Reconstruction(Apart, Partial):
         Apart.__post_init__(self)
         if not 0 < self.support < 1:
             raise ConfigError(f"personal.support must lie between 0 and 1, got {self.support}")
+
+    def check(self, objective: Objective, layout: Layout) -> None:
+        """Refuse an optimiser whose state would have to be kept, too.
+
+        Raises:
+            ConfigError: Names the key.
+        """
+        super().check(objective, layout)
+        if objective.optimizer_state == "keep":
+            raise ConfigError("personal=reconstruction keeps nothing at a client: set "
+                              "objective.optimizer_state=reset, got keep")
 
     def train(self, objective: Objective, config: schema.Config,
               preferences: Sequence[Preference], task: LocalTask) -> LocalResult:

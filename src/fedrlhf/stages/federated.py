@@ -48,7 +48,7 @@ def train_adapters(context: Context, stage: str, slot: Slot, grid: ClientGrid,
     if context.deployed:
         check_shards(context)
     _check(context, stage, grid)
-    context.personal.check(slot.layout)
+    context.personal.check(context.objective, slot.layout)
     progress = _resume(context, folder, grid, start)
     _rewind(context, stage, progress.server_round)
     with context.progress.task(f"{stage}: rounds", settings.rounds, progress.server_round) as task:
