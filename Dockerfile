@@ -39,7 +39,7 @@ ARG UID=1000
 ARG GID=1000
 RUN groupadd --gid "$GID" fedrlhf \
  && useradd --uid "$UID" --gid "$GID" --no-log-init --create-home fedrlhf \
- && install --directory --owner "$UID" --group "$GID" /work /runs /state /models
+ && install --directory --owner "$UID" --group "$GID" /work /runs /state /models /memory
 
 COPY --from=build /venv /venv
 COPY --chmod=0755 runai/entrypoint.sh /usr/local/bin/entrypoint.sh

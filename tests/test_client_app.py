@@ -142,7 +142,7 @@ def numbers(content: RecordDict) -> dict[str, float | list[float]]:
 def test_roll_call(federation: Federation) -> None:
     """Three clients on two SuperNodes; ties count where they are no use: not in training."""
     assert list(federation.grid.clients) == [
-        Client("anna", 1, 5, 2, 4), Client("ben", 2, 5, 2, 4), Client("cleo", 1, 5, 2, 4)]
+        Client(name, node, *(5, 2, 4) * 2) for name, node in (("anna", 1), ("ben", 2), ("cleo", 1))]
 
 
 def test_train(federation: Federation) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedrlhf.data.jsonl import JsonlSource, preference_pair
+from fedrlhf.data.jsonl import JsonlSource, preference, preference_pair
 from fedrlhf.data.lines import BadRow
 from fedrlhf.data.source import Instructions, Source
 from fedrlhf.errors import DataError
-from fedrlhf.types import PreferencePair
+from fedrlhf.types import PreferencePair, Rating, as_text
 
 USER = {"role": "user", "content": "2 + 2?"}
 FOUR = {"role": "assistant", "content": "4"}
@@ -107,6 +108,41 @@ def test_chosen_of_a_tie_is_the_one_shown_first() -> None:
     """A tie that says "chosen was shown second" is the same tie with the names exchanged."""
     pair = preference_pair({**TRL, "tie": True, "chosen_first": False}, "s")
     assert (pair.chosen, pair.rejected, pair.tie, pair.chosen_first) == ("5", "4", True, True)
+
+
+RATED = {"prompt": "2 + 2?", "completion": "4", "label": True}
+
+
+@pytest.mark.parametrize(("change", "value"), [
+    ({}, 1.0), ({"label": False}, 0.0), ({"label": None, "value": 0.25}, 0.25),
+    ({"completion": [USER, FOUR]}, 1.0), ({"prompt": [USER], "completion": [FOUR]}, 1.0)])
+def test_ratings(change: dict[str, Any], value: float) -> None:
+    """TRL's unpaired columns; a value says how probably the completion is good."""
+    found = preference({**RATED, "client_id": 7, "weight": 2, "topic": "sums", **change}, "s")
+    assert isinstance(found, Rating)
+    assert as_text(found.prompt) in ("2 + 2?", "User: 2 + 2?")
+    assert replace(found, prompt="") == Rating("", "4", value, "7", "s", 2.0, {"topic": "sums"})
+
+
+def test_one_file_mixes_pairs_and_ratings(tmp_path: Path) -> None:
+    """Each row has its own form; a pair's label is a column as before."""
+    path = written(tmp_path, TRL, RATED, JUDGED, {**TRL, "label": "easy"})
+    found = JsonlSource(str(path), None).preferences()
+    assert [type(one) for one in found] == [PreferencePair, Rating, PreferencePair, PreferencePair]
+    assert found[3].columns == {"label": "easy"}
+
+
+@pytest.mark.parametrize(("change", "field"), [
+    ({"label": None}, "value is missing"), ({"label": 1}, "label is 1"),
+    ({"label": None, "value": 1.5}, "value is 1.5"), ({"label": None, "value": True}, "value is"),
+    ({"value": 0.5}, "value is 0.5: remove it, it does not go with label"),
+    ({"chosen": "5"}, "chosen is '5': remove it"), ({"preference": "a"}, "preference is 'a'"),
+    ({"completion": 4}, "completion is 4"), ({"prompt": None}, "prompt is missing"),
+    ({"prompt": None, "completion": [FOUR]}, "prompt is missing"),
+    ({"completion": [USER]}, "completion is []: after the prompt")])
+def test_a_bad_rating_is_named(tmp_path: Path, change: dict[str, Any], field: str) -> None:
+    """Line and field."""
+    assert f"line 2: {field}" in error_of(written(tmp_path, TRL, {**RATED, **change}))
 
 
 def test_compressed_file_with_mark_and_empty_lines(tmp_path: Path) -> None:

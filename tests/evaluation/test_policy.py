@@ -12,9 +12,9 @@ from fedrlhf.evaluation.policy import (
     best_of_curve,
     distinct_share,
     gains,
-    tournament_scores,
     win_rates,
 )
+from fedrlhf.selectors.voting import tournament_scores
 
 small = st.integers(-2, 2).map(float)  # few values: many ties
 

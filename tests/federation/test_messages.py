@@ -80,9 +80,10 @@ def test_reply_answers_the_sender() -> None:
 
 
 def test_envelope() -> None:
-    """It says for whom, by which code and for which adapters."""
-    record = envelope("anna", "layout0")
-    assert dict(record) == {"client-id": "anna", "source": source_hash(), "layout": "layout0"}
+    """It says for whom, by which code, for which adapters and in which federation."""
+    record = envelope("anna", "layout0", "key0")
+    assert dict(record) == {"client-id": "anna", "source": source_hash(), "layout": "layout0",
+                            "memory": "key0"}
     check_source(RecordDict({ENVELOPE: record}))
 
 

@@ -242,7 +242,7 @@ def test_ifca_places_every_client_in_the_end() -> None:
     toy = Toy({**SIX, "c1": (10, 0, 5)}, losses=TASTES, failing={"c0"})
     strategy = Ifca(selectors=3, warmup_rounds=0)
     strategy.grouping = {1: 2, 6: 0}
-    strategy.place_clients(to_arrays(bank(3)), toy.grid())
+    strategy.place_clients(to_arrays(bank(3)), toy.grid(), 2)
     assert strategy.grouping == {1: 2, 3: 0, 4: 0, 5: 2, 6: 2}
     assert "c1" not in {seen.client for seen in toy.seen}
 

@@ -152,7 +152,7 @@ def clients(count: int, train: int = 10) -> dict[str, Sizes]:
 
 def client_list(toy: Mapping[str, Sizes]) -> list[Client]:
     """Return the clients as a roll call on one SuperNode would."""
-    return [Client(name, 1, *toy[name]) for name in sorted(toy)]
+    return [Client(name, 1, *toy[name], *toy[name]) for name in sorted(toy)]
 
 
 def vector(*values: float) -> np.ndarray:

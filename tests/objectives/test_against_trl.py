@@ -1,6 +1,6 @@
 """Losses and gradients of the local objectives beside TRL's trainers on the same model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from datasets import Dataset
 from fedrlhf.config import build, load, schema
 from fedrlhf.models.adapters import NAME
 from fedrlhf.objectives.base import LocalTask, Objective
-from fedrlhf.types import PreferencePair
+from fedrlhf.objectives.kto import Kto, mismatched
+from fedrlhf.types import Preference, PreferencePair, Rating
 
 TEXTS = [("Recall?", "A share of positives.", "No."),
          ("What is a median? I forget.", "The middle one.", "A kind of mean, for example."),
@@ -23,6 +24,17 @@ TEXTS = [("Recall?", "A share of positives.", "No."),
 def pairs() -> list[PreferencePair]:
     """Return four pairs of one client."""
     return [PreferencePair(*texts, client_id="anna", source="made") for texts in TEXTS]
+
+
+def ratings(labels: Sequence[bool] = (True, False, False, True)) -> list[Rating]:
+    """Return four ratings of one client."""
+    return [Rating(prompt, completion, float(label), "anna", "made")
+            for (prompt, completion, _), label in zip(TEXTS, labels, strict=True)]
+
+
+def learned(objective: Objective) -> Sequence[Preference]:
+    """Return what an objective learns from."""
+    return ratings() if isinstance(objective, Kto) else pairs()
 
 
 @pytest.fixture
@@ -47,8 +59,8 @@ def opened(config: schema.Config, scale: float = 0.05) -> tuple[Objective, Any, 
 
 
 def own_loss_and_gradient(objective: Objective, judge: Any) -> tuple[float, np.ndarray]:
-    """Return the loss of all four pairs and its gradient as a vector."""
-    prepared = objective.prepare(judge, pairs())
+    """Return the loss of all four preferences and its gradient as a vector."""
+    prepared = objective.prepare(judge, learned(objective))
     loss = prepared.backward([0, 1, 2, 3])
     return loss, gradient(judge)
 
@@ -101,6 +113,28 @@ def test_dpo(configured: Callable[..., schema.Config], tmp_path: Path) -> None:
     np.testing.assert_allclose(own, reference, atol=1e-5 * np.abs(reference).max() * 10)
 
 
+@pytest.mark.parametrize("labels", [(True, False, False, True), (False,) * 4])
+def test_kto(configured: Callable[..., schema.Config], tmp_path: Path,
+             labels: tuple[bool, ...]) -> None:
+    """The loss and its gradient are those of TRL's KTOTrainer, also with labels of one kind.
+
+    TRL's batch is in the order of the rows, so the completion before an example's own is the same.
+    """
+    objective, judge, _ = opened(configured(
+        "objective=kto", "objective.beta=0.3", "objective.desirable_weight=1.5",
+        "objective.undesirable_weight=0.7"))
+    prepared = objective.prepare(judge, ratings(labels))
+    loss, own = prepared.backward([0, 1, 2, 3]), gradient(judge)
+    rows = [conversation(one.prompt, completion=one.completion) | {"label": one.desirable}
+            for one in ratings(labels)]
+    theirs, reference = trl_loss_and_gradient("KTO", judge, rows, tmp_path, beta=0.3,
+                                              desirable_weight=1.5, undesirable_weight=0.7)
+    assert loss == pytest.approx(theirs, rel=1e-5)
+    written = [judge.encode(one.prompt, one.completion) for one in ratings()]
+    assert judge.log_ratios(mismatched(written, 128)).mean() > 0.01  # z0 takes part
+    np.testing.assert_allclose(own, reference, atol=1e-5 * np.abs(reference).max() * 10)
+
+
 def test_sft(configured: Callable[..., schema.Config], tmp_path: Path) -> None:
     """The loss and its gradient are those of TRL's SFTTrainer on prompts and completions."""
     objective, judge, _ = opened(configured("objective=sft"))
@@ -122,7 +156,7 @@ def test_reward(configured: Callable[..., schema.Config], tmp_path: Path) -> Non
     np.testing.assert_allclose(own, reference, atol=1e-5 * np.abs(reference).max() * 10)
 
 
-@pytest.mark.parametrize("name", ["dpo", "sft", "reward", "choice"])
+@pytest.mark.parametrize("name", ["dpo", "kto", "sft", "reward", "choice"])
 def test_micro_batches_do_not_matter(configured: Callable[..., schema.Config], name: str) -> None:
     """The gradient of a step is the same whether one pass or several compute it."""
     found = []
@@ -134,33 +168,37 @@ def test_micro_batches_do_not_matter(configured: Callable[..., schema.Config], n
     np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["dpo", "sft", "reward", "choice"])
+@pytest.mark.parametrize("name", ["dpo", "kto", "sft", "reward", "choice"])
 def test_losses_are_what_training_minimises(configured: Callable[..., schema.Config],
                                             name: str) -> None:
     """The loss on held-out pairs is the training loss of the same pairs and adapter."""
     objective, judge, adapter = opened(configured(f"objective={name}"))
     loss, _ = own_loss_and_gradient(objective, judge)
     config = configured(f"objective={name}")
-    assert objective.losses(config, pairs(), [adapter])[0] == pytest.approx(loss, rel=1e-5)
+    found = objective.losses(config, learned(objective), [adapter])[0]
+    assert found == pytest.approx(loss, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["dpo", "sft", "reward"])
+@pytest.mark.parametrize("name", ["dpo", "kto", "sft", "reward"])
 def test_training_lowers_the_loss(configured: Callable[..., schema.Config], name: str) -> None:
     """Thirty steps on four pairs fit them, from a fresh adapter that starts at the known value.
 
     With B = 0 the policy is its reference, so DPO starts at log 2; so does the reward model up to
-    its small random head.
+    its small random head. KTO starts at sigmoid(0).
     """
     config = configured(f"objective={name}", "objective.local_steps=30",
                         "objective.learning_rate=1e-2", "selector.adapter.targets=all-linear")
     objective: Objective = build(config.objective, "objective")
     fresh = objective.open(config).slot.initial(0)
-    before = objective.losses(config, pairs(), [fresh])[0]
-    trained = objective.train(config, pairs(), LocalTask(fresh, seed=0))
-    after = objective.losses(config, pairs(), [trained.adapter])[0]
+    held = learned(objective)
+    before = objective.losses(config, held, [fresh])[0]
+    trained = objective.train(config, held, LocalTask(fresh, seed=0))
+    after = objective.losses(config, held, [trained.adapter])[0]
     assert after < 0.6 * before
     if name == "dpo":
         assert before == pytest.approx(np.log(2), rel=1e-6)
+    if name == "kto":
+        assert before == pytest.approx(0.5, rel=1e-6)
     if name == "reward":
         assert before == pytest.approx(np.log(2), abs=0.1)
 

@@ -17,7 +17,7 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from fedrlhf.config import objectives, rewards, schema, sources
+from fedrlhf.config import in_context, objectives, personal, rewards, schema, sources
 from fedrlhf.config.validate import validate
 from fedrlhf.errors import ConfigError
 
@@ -25,15 +25,22 @@ _COMPONENTS: dict[str, dict[str, type]] = {
     "data": {"tutor": sources.TutorSource, "jsonl": sources.JsonlSource,
              "traces": sources.TracesSource, "sites": sources.SitesSource,
              "ukp_convarg": sources.UkpConvArgSource,
-             "tulu_human_eval": sources.TuluHumanEvalSource, "hh_rlhf": sources.HhRlhfSource,
+             "tulu_human_eval": sources.TuluHumanEvalSource,
+             "realhumaneval": sources.RealHumanEvalSource, "hh_rlhf": sources.HhRlhfSource,
              "tldr_comparisons": sources.TldrComparisonsSource, "shp": sources.ShpSource,
              "ultrafeedback": sources.UltraFeedbackSource, "prism": sources.PrismSource,
-             "chatbot_arena": sources.ChatbotArenaSource},
+             "chatbot_arena": sources.ChatbotArenaSource,
+             "opinions": sources.OpinionsSource,
+             "global_opinions": sources.GlobalOpinionsSource},
     "objective": {"choice": schema.Choice, "reward": schema.LocalReward, "dpo": schema.LocalDpo,
-                  "sft": schema.LocalSft, **objectives.COMPONENTS},
+                  "kto": schema.LocalKto, "sft": schema.LocalSft,
+                  "predictor": in_context.Predictor, "variational": in_context.Variational,
+                  **objectives.COMPONENTS},
+    "personal": {"none": personal.NoPersonal, "fedper": personal.FedPer,
+                 "ditto": personal.Ditto, "reconstruction": personal.Reconstruction},
     **{f"reward/{part}": {
         "planted": rewards.Planted, "function": rewards.Function, "selector": rewards.Selector,
-        "reward_model": rewards.RewardModel, **more}
+        "reward_model": rewards.RewardModel, "predictor": rewards.Predictor, **more}
        for part, more in {"shared": {},
                           "personal": {"own_reward_model": rewards.OwnRewardModel}}.items()},
     "strategy": {"fedbis": schema.FedBis, "fedbiscuit": schema.FedBiscuit, "ifca": schema.Ifca,

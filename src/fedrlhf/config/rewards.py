@@ -51,6 +51,15 @@ class RewardModel:
 
 
 @dataclass
+class Predictor:
+    """A trained predictor or variational reward model; it knows a person by the shard's answers."""
+
+    _target_: str = "fedrlhf.rewards.predictor.PredictorReward"
+    folder: str = MISSING  # such as runs/opinions/select/selector_0
+    cache: str | None = None  # folder at the client that keeps texts' vectors; null: none
+
+
+@dataclass
 class OwnRewardModel:
     """A reward model that each client trains on its own pairs and keeps to itself."""
 

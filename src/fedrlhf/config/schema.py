@@ -1,4 +1,4 @@
-"""The only schema of a run and, with `sources.py` and `rewards.py`, the only place of its defaults.
+"""The only schema of a run and, with the other files of this package, the only place of defaults.
 
 Each section is a dataclass; Hydra composes it from ``conf/`` and the command line. Sections with a
 ``_target_`` are components: the other fields are the arguments of that class.
@@ -50,6 +50,9 @@ class Partition:
     split_scope: str = "client"  # client | global: a prompt has one split in each | in all shards
     disjoint_prompts: bool = False  # iid, dirichlet: all pairs of a prompt go to one client
     pool_training: bool = False  # centralised baseline: one client "pool" gets all training pairs
+    pool_validation: bool = True  # … and all validation pairs; false: clients keep theirs
+    unseen: list[str] = field(default_factory=list)  # clients that train nothing, only tested
+    one_sided: bool = False  # a client keeps of its pairs only the chosen or the rejected answers
 
 
 # -------------------------------------------------------------------------------------- models
@@ -139,6 +142,20 @@ class LocalDpo(LocalTraining):
     learning_rate: float = 5e-4
     beta: float = 0.1
     max_length: int = 1024  # tokens of a prompt and a completion
+
+
+@dataclass
+class LocalKto(LocalTraining):
+    """KTO of the policy on ratings of single answers and on pairs (stage rlhf)."""
+
+    _target_: str = "fedrlhf.objectives.kto.Kto"
+    optimizer: str = "rmsprop"
+    learning_rate: float = 5e-4
+    beta: float = 0.1
+    desirable_weight: float = 1.0  # lambda_D
+    undesirable_weight: float = 1.0  # lambda_U
+    balance: bool = False  # raise one of them until lambda_D n_D / (lambda_U n_U) is in [1, 4/3]
+    max_length: int = 1024
 
 
 @dataclass
@@ -367,6 +384,7 @@ class Config:
     tutor: Tutor = field(default_factory=Tutor)
     selector: Selector = field(default_factory=Selector)
     objective: Any = MISSING
+    personal: Any = MISSING
     reward: Reward = field(default_factory=Reward)
     strategy: Any = MISSING
     sft: Sft = field(default_factory=Sft)

@@ -32,7 +32,7 @@ class ServerPrompts:
 
 @dataclass
 class JsonlSource(ServerPrompts):
-    """Preferences in a JSON-lines file: TRL's columns or completion_a/completion_b/preference."""
+    """A JSON-lines file: pairs in TRL's columns or judged ones, and ratings of single answers."""
 
     _target_: str = "fedrlhf.data.jsonl.JsonlSource"
     path: str = MISSING
@@ -76,6 +76,16 @@ class TuluHumanEvalSource:
 
     _target_: str = "fedrlhf.data.tulu_human_eval.TuluHumanEvalSource"
     path: str = MISSING
+
+
+@dataclass
+class RealHumanEvalSource:
+    """What programmers copied from a model's answers (Mozannar et al., 2024): ratings, no pairs."""
+
+    _target_: str = "fedrlhf.data.realhumaneval.RealHumanEvalSource"
+    path: str = MISSING
+    copied: float = 0.7  # P(the answer is good | something was copied); its weight is |2P - 1|
+    not_copied: float = 0.4  # P(the answer is good | nothing was copied)
 
 
 @dataclass
@@ -144,3 +154,24 @@ class ChatbotArenaSource(PublishedSource):
 
     _target_: str = "fedrlhf.data.chatbot_arena.ChatbotArenaSource"
     path: str = "lmsys/chatbot_arena_conversations"
+
+
+@dataclass
+class OpinionsSource:
+    """Simulated groups that divide their preference among the same questions' options."""
+
+    _target_: str = "fedrlhf.data.opinions.OpinionsSource"
+    groups: int = 14
+    questions: int = 120  # at most those of the curriculum
+    options: int = 4
+    heterogeneity: float = 1.5  # standard deviation of a group's taste for each attribute
+    temperature: float = 1.0  # of the shares, in units of utility
+    seed: int = 0
+
+
+@dataclass
+class GlobalOpinionsSource(PublishedSource):
+    """How the people of each country answered survey questions (Durmus et al., 2023)."""
+
+    _target_: str = "fedrlhf.data.global_opinions.GlobalOpinionsSource"
+    path: str = "Anthropic/llm_global_opinions"

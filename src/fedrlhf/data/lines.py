@@ -75,6 +75,15 @@ def read_json_lines(path: Path, parse: Callable[[Row], Made],
     return read_rows(path, lines, lambda line: parse(_decode(line)))
 
 
+def read_csv(path: Path, parse: Callable[[Row], Made]) -> list[Made]:
+    """Parse each row of a CSV file in UTF-8 with a head; a row has the number of its last line.
+
+    Raises:
+        DataError: As for `read_rows`.
+    """
+    return read_rows(path, _numbered_rows(path), parse)
+
+
 def text(row: Row, field: str) -> str:
     """Return a field that must be a text.
 
@@ -142,6 +151,13 @@ def one_of(row: Row, field: str, known: dict[str, Made]) -> Made:
     if not isinstance(value, str) or value not in known:
         raise BadRow(field, value, f"must be one of {', '.join(known)}")
     return known[value]
+
+
+def _numbered_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        for row in reader:
+            yield reader.line_num, row
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -41,7 +41,8 @@ def site_shard(pairs: Sequence[Preference], client_id: str, settings: Partition,
 def _check(settings: Partition) -> None:
     for key, value, needed in (("by", settings.by, "column"),
                                ("split_scope", settings.split_scope, "client"),
-                               ("pool_training", settings.pool_training, False)):
+                               ("pool_training", settings.pool_training, False),
+                               ("one_sided", settings.one_sided, False)):
         if value != needed:
             raise ConfigError(f"partition.{key}={value} needs the preferences of all sites; a site "
                               f"makes its own shard with partition.{key}={needed}")

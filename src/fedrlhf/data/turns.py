@@ -58,6 +58,25 @@ def prompt_and_completions(row: Row, first: str, second: str) -> tuple[Prompt, s
             completion_after(prompt, right, second))
 
 
+def prompt_and_completion(row: Row, field: str) -> tuple[Prompt, str]:
+    """Return the prompt of a row and the completion that stands in the given field.
+
+    The completion is a text or a list of turns that ends with one message of the assistant; before
+    it there may be the prompt, which may then be absent from the row.
+
+    Raises:
+        BadRow: A field is absent or does not fit the other.
+    """
+    value = row.get(field)
+    if isinstance(value, str):
+        return prompt_of(row), value
+    turns = turns_of(value, field)
+    prompt = turns[:-1] if row.get("prompt") is None else prompt_of(row)
+    if not prompt:
+        raise BadRow("prompt", None, f"give it, or let {field} begin with it")
+    return prompt, completion_after(prompt, turns, field)
+
+
 def completion_after(prompt: Prompt, dialogue: tuple[Turn, ...], field: str) -> str:
     """Return the text of the one turn that a dialogue adds to a prompt, which it may repeat.
 

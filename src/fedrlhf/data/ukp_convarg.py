@@ -3,12 +3,10 @@
 Habernal and Gurevych, "Which argument is more convincing?", ACL 2016 (CC-BY 4.0).
 """
 
-import csv
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from fedrlhf.data.lines import BadRow, Made, Row, read_json_lines, read_rows, text
+from fedrlhf.data.lines import BadRow, Row, read_csv, read_json_lines, text
 from fedrlhf.data.source import Instructions, Truth
 from fedrlhf.errors import DataError
 from fedrlhf.types import PreferencePair
@@ -49,8 +47,8 @@ class UkpConvArgSource:
                             f"folder of UKPConvArg1 with {', '.join(FILES)}")
         votes, pairs, arguments = (self._folder / name for name in FILES)
         texts = dict(read_json_lines(arguments, _argument))
-        known = dict(_read_csv(pairs, partial(_pair, texts=texts)))
-        return _read_csv(votes, partial(_vote, pairs=known, source=self.name))
+        known = dict(read_csv(pairs, partial(_pair, texts=texts)))
+        return read_csv(votes, partial(_vote, pairs=known, source=self.name))
 
     def instructions(self) -> Instructions:
         """Return none: the prompts are debates, not instructions."""
@@ -101,14 +99,3 @@ def _gold(gold: str, value: str) -> Row:
     if {gold, value} <= {"a1", "a2"}:
         facts["gold_margin"] = 1.0 if gold == value else -1.0
     return facts
-
-
-def _read_csv(path: Path, parse: Callable[[Row], Made]) -> list[Made]:
-    return read_rows(path, _numbered_rows(path), parse)
-
-
-def _numbered_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        for row in reader:
-            yield reader.line_num, row

@@ -126,7 +126,7 @@ def _agreement(work: Workload, strategy: object, count: int) -> Traffic:
 
 
 def _client_flops(work: Workload, traffic: dict[str, Traffic]) -> float:
-    """Estimate all training, with the pairs read under the reference, and all ranking."""
+    """Estimate all training, with what is read without a gradient, and all ranking."""
     objective, model = work.objective, work.models[work.trained]
     trained = traffic["train"].messages
     size = float(np.mean([client.train for client in work.clients if client.train]))
@@ -136,6 +136,7 @@ def _client_flops(work: Workload, traffic: dict[str, Traffic]) -> float:
     ranked = sum(t.adapters_down for kind, t in traffic.items() if kind == "evaluate.rank")
     validation = float(np.mean([client.validation for client in work.clients]))
     read = ranked * validation + (trained * size if objective.reads_reference else 0)
+    read += trained * steps * objective.batch_size * objective.passes_without_gradient
     return flops + reading_flops(model, read * work.pair)
 
 

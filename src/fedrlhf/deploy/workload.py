@@ -8,13 +8,13 @@ import numpy as np
 
 from fedrlhf.config import build, schema
 from fedrlhf.data.partition import POOL, partition
-from fedrlhf.data.population import Population
+from fedrlhf.data.population import Population, Shard
 from fedrlhf.errors import ConfigError, DataError
 from fedrlhf.federation.client_grid import Client
 from fedrlhf.models.load import LANGUAGE
 from fedrlhf.models.skeleton import Skeleton, skeleton
 from fedrlhf.objectives.base import Objective
-from fedrlhf.types import as_text, only_pairs
+from fedrlhf.types import SPLITS, Preference, as_text, only_pairs, only_ratings
 
 _CHARACTERS = 4.0  # of a token, where no tokenizer is at hand
 _UNKNOWN_PAIRS = (100, 10, 20)  # train, validation and test of a client whose data are not here
@@ -114,31 +114,47 @@ def _population(config: schema.Config) -> tuple[Population | None, str]:
 
 def _clients(config: schema.Config, population: Population | None) -> list[Client]:
     if population is not None:
-        return [Client(shard.client_id, 1, sum(not pair.tie for pair in shard.train),
-                       sum(not pair.tie for pair in shard.validation), len(shard.test))
-                for shard in population.shards]
+        return [_client(shard) for shard in population.shards]
     named = config.runtime.clients
     if named:
-        return [Client(name, 1, *_UNKNOWN_PAIRS) for name in sorted(named)]
+        return [Client(name, 1, *_UNKNOWN_PAIRS, *_UNKNOWN_PAIRS) for name in sorted(named)]
     if config.partition.clients is None:
         raise DataError("the data are not here and partition.clients is not set, so nothing says "
                         "how many clients there are; set partition.clients, or data.path to a "
                         "local copy")
     count, (train, validation, test) = config.partition.clients, _UNKNOWN_PAIRS
     if config.partition.pool_training:
-        return [*(Client(f"client_{i:04d}", 1, 0, 0, test) for i in range(count)),
-                Client(POOL, 1, count * train, count * validation, 0)]
-    return [Client(f"client_{i:04d}", 1, train, validation, test) for i in range(count)]
+        return [*(Client(f"client_{i:04d}", 1, 0, 0, test, 0, 0, test) for i in range(count)),
+                Client(POOL, 1, *(count * train, count * validation, 0) * 2)]
+    return [Client(f"client_{i:04d}", 1, *_UNKNOWN_PAIRS, *_UNKNOWN_PAIRS) for i in range(count)]
+
+
+def _client(shard: Shard) -> Client:
+    every = [shard.split(name) for name in SPLITS]
+    pairs = [only_pairs(held) for held in every]
+    return Client(shard.client_id, 1, *_sizes(*every), *_sizes(*pairs))
+
+
+def _sizes(*splits: Sequence[Preference]) -> tuple[int, int, int]:
+    """Return what a client declares of train, validation and test: ties only test."""
+    train, validation, test = splits
+    return sum(not one.tie for one in train), sum(not one.tie for one in validation), len(test)
 
 
 def _text_tokens(population: Population | None) -> dict[str, float]:
-    if population is None:
-        return {}
-    pairs = [pair for shard in population.shards for pair in only_pairs(shard.preferences)]
-    characters = {"prompt": [len(as_text(pair.prompt)) for pair in pairs],
-                  "chosen": [len(pair.chosen) for pair in pairs],
-                  "rejected": [len(pair.rejected) for pair in pairs]}
-    return {name: float(np.mean(found)) / _CHARACTERS for name, found in characters.items()}
+    """Return mean tokens by text: a pair has two completions, a good rating counts as chosen."""
+    held = [] if population is None else [
+        one for shard in population.shards for one in shard.preferences]
+    pairs, ratings = only_pairs(held), only_ratings(held)
+    chosen = [*(pair.chosen for pair in pairs),
+              *(rating.completion for rating in ratings if rating.desirable)]
+    rejected = [pair.rejected for pair in pairs]
+    texts = {"prompt": [as_text(one.prompt) for one in held], "chosen": chosen,
+             "rejected": rejected, "completion": [
+                 *(text for pair in pairs for text in (pair.chosen, pair.rejected)),
+                 *(rating.completion for rating in ratings)]}
+    return {name: float(np.mean([len(text) for text in found])) / _CHARACTERS
+            for name, found in texts.items() if found}
 
 
 def _models(config: schema.Config, objective: Objective) -> dict[str, Skeleton]:

@@ -16,7 +16,7 @@ _COUNTED = ("num-examples", "ties", "left_out", "vote", "own", "length", "first"
 Counts = dict[str, float | list[float]]
 Judge = Callable[[Sequence[CompletionPair]], np.ndarray]
 
-EXAMPLES = "num-examples"
+EXAMPLES, PERSONAL = "num-examples", "personal"
 # Margins that a source may know for a pair: positive where the chosen completion is better.
 REFERENCES = {"oracle": "oracle_margin", "consensus": "consensus_margin", "gold": "gold_margin"}
 
@@ -59,6 +59,12 @@ def agreement_counts(pairs: Sequence[PreferencePair], judge: Judge, own: int) ->
     return counts | _against_references(kept, first_wins == label)
 
 
+def personal_counts(pairs: Sequence[PreferencePair], judge: Judge) -> Counts:
+    """Count how often the client's personal model, a judge of one row, agrees with the client."""
+    counts = agreement_counts(pairs, judge, own=0)
+    return {PERSONAL: counts["own"]}
+
+
 def fault(counts: Counts, pairs: int) -> str | None:
     """Say what is wrong with counts that a client sent, or None.
 
@@ -66,7 +72,8 @@ def fault(counts: Counts, pairs: int) -> str | None:
         counts: What the client answered; it may be anything.
         pairs: How many held-out pairs it declared.
     """
-    wrong = [name for name in _COUNTED if not isinstance(counts.get(name), int | float)]
+    counted = [*_COUNTED, *(name for name in (PERSONAL,) if name in counts)]
+    wrong = [name for name in counted if not isinstance(counts.get(name), int | float)]
     if wrong or not isinstance(counts.get("selectors"), list):
         return f"its counts lack {', '.join(wrong) or 'selectors'}"
     values = [v for value in counts.values()
@@ -74,8 +81,8 @@ def fault(counts: Counts, pairs: int) -> str | None:
     if not all(math.isfinite(v) for v in values):
         return "its counts are not finite"
     judged = cast(float, counts[EXAMPLES])
-    most = max(cast(float, counts[name]) for name in _COUNTED)
-    if judged > pairs or min(cast(float, counts[name]) for name in _COUNTED) < 0 or (
+    most = max(cast(float, counts[name]) for name in counted)
+    if judged > pairs or min(cast(float, counts[name]) for name in counted) < 0 or (
             most > max(judged, pairs - judged)):
         return f"it counts more than its {pairs} held-out pairs"
     return None

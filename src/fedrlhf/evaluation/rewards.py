@@ -17,22 +17,25 @@ from fedrlhf.types import Preference
 PARTS = {"reward": "rewards", "shared_reward": "shared", "personal_reward": "personal"}
 
 
-def reward_numbers(policy: Policy, adapter: np.ndarray, preferences: Sequence[Preference],
-                   scorer: Scorer, settings: schema.Evaluate, seed: int) -> dict[str, float]:
-    """Measure rewards before (the reference) and after (the adapter) on held-out prompts.
+def reward_numbers(policy: Policy, adapters: Mapping[str, np.ndarray],
+                   preferences: Sequence[Preference], scorer: Scorer, settings: schema.Evaluate,
+                   seed: int) -> dict[str, float]:
+    """Measure rewards before (the reference) and with each adapter on held-out prompts.
 
     Args:
         policy: The policy on its base model.
-        adapter: What was trained.
+        adapters: What was trained: ``after``, the shared policy, and maybe ``personal``, the
+            client's own.
         preferences: Held-out preferences, of which only the prompts are used.
         scorer: The client's rewards.
         settings: How many prompts, how many completions of each, and their length.
-        seed: Of the sampling, the same for both.
+        seed: Of the sampling, the same for all.
 
     Returns:
         ``num-examples`` prompts and, where there are any, ``reward_before``, ``reward_after`` and
         the same of ``shared_reward`` and ``personal_reward`` (means over completions), ``kl`` (of
-        the policy to its reference, nats) and, where it is defined, ``spearman`` (see `spearman`).
+        the policy to its reference, nats) and, where it is defined, ``spearman`` (see `spearman`);
+        of the client's own policy ``reward_personal`` …, ``kl_personal``, ``spearman_personal``.
     """
     length = settings.sampling.max_new_tokens
     asks = asks_of(policy, preferences, settings.max_length - length)[:settings.client_prompts]
@@ -41,15 +44,22 @@ def reward_numbers(policy: Policy, adapter: np.ndarray, preferences: Sequence[Pr
     policy.write_reference()
     with seeded(seed):
         before = write_rollouts(policy, asks, scorer, settings.samples, length)
-    policy.slot.write(adapter)
-    with seeded(seed):
-        after = write_rollouts(policy, asks, scorer, settings.samples, length)
-    found = {EXAMPLES: float(len(asks)), "kl": float(after.kl.mean())}
-    for name, attribute in PARTS.items():
-        found[f"{name}_before"] = float(getattr(before, attribute).mean())
-        found[f"{name}_after"] = float(getattr(after, attribute).mean())
-    ranked = spearman(policy.log_ratios(before.written).cpu().numpy(), before)
-    return found | ({} if ranked is None else {"spearman": ranked})
+    found = {EXAMPLES: float(len(asks)), **_means(before, "before")}
+    for name, adapter in adapters.items():
+        policy.slot.write(adapter)
+        with seeded(seed):
+            written = write_rollouts(policy, asks, scorer, settings.samples, length)
+        mark = "" if name == "after" else f"_{name}"
+        found |= _means(written, name) | {f"kl{mark}": float(written.kl.mean())}
+        ranked = spearman(policy.log_ratios(before.written).cpu().numpy(), before)
+        if ranked is not None:
+            found[f"spearman{mark}"] = ranked
+    return found
+
+
+def _means(rollouts: Rollouts, when: str) -> dict[str, float]:
+    return {f"{name}_{when}": float(getattr(rollouts, attribute).mean())
+            for name, attribute in PARTS.items()}
 
 
 def fault(found: Mapping[str, object], prompts: int) -> str | None:

@@ -7,7 +7,7 @@ groups are the same in every run and on either engine.
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
@@ -27,18 +27,34 @@ from fedrlhf.federation.messages import (
 from fedrlhf.federation.request_grid import WrappingGrid
 
 _NO_REPLY = 900  # our own error code
+_COUNTED = ("train", "validation", "test", "train-pairs", "validation-pairs", "test-pairs")
 _POLL = 1.0  # seconds between two looks for SuperNodes that are not there yet
 
 
 @dataclass(frozen=True)
 class Client:
-    """A client that answered the roll call: where it is and how many pairs it has."""
+    """A client that answered the roll call: where it is and how many preferences it has.
+
+    The numbers of pairs are parts of the others; the rest are ratings of single completions.
+    """
 
     client_id: str
     supernode: int
     train: int
     validation: int
     test: int
+    train_pairs: int
+    validation_pairs: int
+    test_pairs: int
+
+    @property
+    def test_ratings(self) -> int:
+        """How many ratings of single completions it holds out."""
+        return self.test - self.test_pairs
+
+    def with_pairs_only(self) -> "Client":
+        """Return what the client is to an objective that learns from nothing but pairs."""
+        return replace(self, train=self.train_pairs, validation=self.validation_pairs)
 
 
 @dataclass
@@ -60,6 +76,8 @@ class ClientGrid(WrappingGrid):
         inner: Flower's grid, or the local one.
         clients: All clients in the order of their ids; client i is node i + 1.
         layout: Digest of the adapter's layout, sent along so that a client can refuse another.
+        memory: Under which key clients keep what they send to nobody; another one for each
+            federation.
         reference: The reference policy's adapter for every client; None: the base model.
         cohort: The nodes that strategies see at present.
         costs: What each message type has cost so far.
@@ -69,6 +87,7 @@ class ClientGrid(WrappingGrid):
     clients: Sequence[Client]
     layout: str = ""
     timeout: float = 3600.0
+    memory: str = ""
     reference: ArrayRecord | None = None
     cohort: list[int] = field(default_factory=list)
     costs: dict[str, Cost] = field(default_factory=dict)
@@ -112,7 +131,8 @@ class ClientGrid(WrappingGrid):
 
     def _addressed(self, message: Message, ttl: float) -> Message:
         client = self.client(message.metadata.dst_node_id)
-        content = RecordDict({**message.content, ENVELOPE: envelope(client.client_id, self.layout)})
+        content = RecordDict({**message.content, ENVELOPE: envelope(
+            client.client_id, self.layout, self.memory)})
         if self.reference is not None:
             content[REFERENCE] = self.reference
         return Message(content, client.supernode, message.metadata.message_type, ttl=ttl,
@@ -187,8 +207,7 @@ def _register(reply: Message, found: dict[str, Client]) -> None:
         node = reply.metadata.src_node_id
         if name in found and found[name].supernode != node:
             raise RunFailed(f"client {name!r} is held by two SuperNodes; give each its own shard")
-        found[name] = Client(name, node, *(int(answer[split][index])
-                                           for split in ("train", "validation", "test")))
+        found[name] = Client(name, node, *(int(answer[kind][index]) for kind in _COUNTED))
 
 
 def _roll_call_failure(missing: Sequence[str], failures: dict[int, str], heard: int,

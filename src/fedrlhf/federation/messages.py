@@ -21,6 +21,7 @@ EXAMPLES = "num-examples"  # Flower's default weight of a reply
 
 ROLL_CALL, RANK = "query.roll_call", "evaluate.rank"
 AGREEMENT, REWARDS = "evaluate.agreement", "evaluate.rewards"
+LABELS, RATINGS = "evaluate.labels", "evaluate.ratings"
 
 
 def selector_key(index: int) -> str:
@@ -77,9 +78,16 @@ def reply(message: Message, metrics: MetricRecord, arrays: ArrayRecord | None = 
     return Message(content, reply_to=message)
 
 
-def envelope(client_id: str, layout: str) -> ConfigRecord:
-    """Address a message to a client and say which code and adapter layout it is made for."""
-    return ConfigRecord({"client-id": client_id, "source": source_hash(), "layout": layout})
+def envelope(client_id: str, layout: str, memory: str = "") -> ConfigRecord:
+    """Address a message to a client and say which code and adapter layout it is made for.
+
+    Args:
+        client_id: The client.
+        layout: Digest of the adapter's layout; "" where no adapter is meant.
+        memory: The federation that the message belongs to, so that the client finds what it kept.
+    """
+    return ConfigRecord({"client-id": client_id, "source": source_hash(), "layout": layout,
+                         "memory": memory})
 
 
 def check_source(content: RecordDict) -> None:

@@ -109,7 +109,7 @@ def rehearse(clients: Sequence[Client], strategy: Strategy, settings: schema.Rou
             pass
         place = getattr(strategy, "place_clients", None)
         if place is not None:
-            place(progress.arrays, grid)
+            place(progress.arrays, grid, progress.server_round + 1)
     return {kind: _traffic(kind, cost) for kind, cost in grid.costs.items()}
 
 

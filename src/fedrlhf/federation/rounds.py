@@ -43,6 +43,7 @@ class RoundRecord:
     client_metrics: dict[str, Metrics]
     rejected: list[Rejection] = field(default_factory=list)
     seconds: float = 0.0
+    client_validation: dict[str, Metrics] = field(default_factory=dict)
 
 
 def run_rounds(grid: ClientGrid, strategy: Strategy, progress: Progress, settings: schema.Rounds,
@@ -56,7 +57,8 @@ def run_rounds(grid: ClientGrid, strategy: Strategy, progress: Progress, setting
         started = time.perf_counter()
         record = _train(grid, strategy, progress, settings, seed, server_round)
         if settings.evaluate_every and server_round % settings.evaluate_every == 0:
-            record.metrics |= _validate(grid, strategy, progress, server_round)
+            found, record.client_validation = _validate(grid, strategy, progress, server_round)
+            record.metrics |= found
         progress.server_round = server_round
         record.seconds = time.perf_counter() - started
         yield record
@@ -85,12 +87,17 @@ def _train(grid: ClientGrid, strategy: Strategy, progress: Progress, settings: s
 
 
 def _validate(grid: ClientGrid, strategy: Strategy, progress: Progress,
-              server_round: int) -> Metrics:
-    """Let every client measure the selector that it would use, as the strategy sends it."""
+              server_round: int) -> tuple[Metrics, dict[str, Metrics]]:
+    """Let every client measure the selector that it would use, as the strategy sends it.
+
+    Returns:
+        The means over clients, and each client's own numbers.
+    """
     grid.cohort = [node for node in grid.nodes if grid.client(node).validation]
     asked = list(strategy.configure_evaluate(server_round, progress.arrays, ConfigRecord(), grid))
     replies = screen_numbers(grid.send_and_receive(asked), grid)
-    return _numbers(strategy.aggregate_evaluate(server_round, replies)) if replies else {}
+    means = _numbers(strategy.aggregate_evaluate(server_round, replies)) if replies else {}
+    return means, _by_client(grid, replies)
 
 
 def _as_float32(arrays: ArrayRecord) -> ArrayRecord:

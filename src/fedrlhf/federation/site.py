@@ -12,24 +12,44 @@ from flwr.app import Context, Message
 from fedrlhf.config import build, load, schema
 from fedrlhf.data.population import Shard, read_index, read_shard, shard_file
 from fedrlhf.errors import DataError, UserError
+from fedrlhf.federation.memory import Memory, client_folder
 from fedrlhf.federation.messages import ENVELOPE, check_source
+from fedrlhf.types import Preference
 
 if TYPE_CHECKING:
     from fedrlhf.objectives.base import Objective
+    from fedrlhf.objectives.personal import Shared
     from fedrlhf.rewards.mixing import Mixed
 
 log = logging.getLogger(__name__)
 
 POPULATION = "partition"  # folder of the run in which a simulation keeps its shards
+CLIENTS = "clients"  # folder of the federated stage in which a simulation keeps clients' memories
+MEMORY = "memory"  # the same beside a site's shard, and its key in the node configuration
 
 
 @dataclass(frozen=True)
 class Site:
-    """One client, as a message finds it."""
+    """One client, as a message finds it.
+
+    Attributes:
+        config: The whole configuration.
+        shard: The client's preferences.
+        objective: What it optimises.
+        personal: Which model of its own it has.
+        memory: What it keeps between its rounds.
+    """
 
     config: schema.Config
     shard: Shard
     objective: "Objective"
+    personal: "Shared"
+    memory: Memory
+
+    @property
+    def examples(self) -> tuple[Preference, ...]:
+        """What a model of its own can be rebuilt on; a client that never trains has validation."""
+        return self.shard.train or self.shard.validation
 
     def scorer(self) -> "Mixed":
         """Open the rewards of the section `reward` at this client."""
@@ -53,7 +73,25 @@ def open_site(message: Message, context: Context) -> Site:
         held = ", ".join(files) or "no client"
         raise UserError(f"this SuperNode holds {held}, not {client_id!r}")
     objective = build(config.objective, "objective", config.trust)
-    return Site(config, own_shard(files[client_id]), objective)
+    place = _memories(config, objective.stage, context.node_config, files[client_id])
+    key = str(message.content.config_records[ENVELOPE]["memory"])
+    rounds: schema.Rounds = getattr(config, objective.stage)
+    return Site(config, own_shard(files[client_id]), objective,
+                build(config.personal, "personal", config.trust),
+                # A resumed stage repeats at most the rounds in a row that had too few replies.
+                Memory(place / client_folder(key, client_id), rounds.screen.patience + 1))
+
+
+def _memories(config: schema.Config, stage: str, node_config: Mapping[str, Any],
+              shard: Path) -> Path:
+    """Return where a SuperNode keeps what its clients send to nobody.
+
+    In a deployment the node configuration names it, ``memory="/data/memory"``, or it is beside the
+    shard. In a simulation it is in the stage's folder of the run and goes with it.
+    """
+    if "shard" in node_config:
+        return Path(str(node_config.get(MEMORY, shard.absolute().parent / MEMORY)))
+    return Path(config.run.dir).expanduser().absolute() / stage / CLIENTS
 
 
 def shard_files(config: schema.Config, node_config: Mapping[str, Any]) -> dict[str, Path]:

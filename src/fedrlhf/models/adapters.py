@@ -5,14 +5,11 @@ selectors and policies of a process use the same slot and copy their vector into
 less than a tenth of a millisecond where PEFT's own state-dict functions take ten.
 """
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import ModulesToSaveWrapper
 from safetensors.numpy import load_file
@@ -20,39 +17,15 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from fedrlhf.config.schema import Adapter
-from fedrlhf.errors import ConfigError, UserError
+from fedrlhf.errors import ConfigError
 from fedrlhf.models.load import SCORE, Base
 from fedrlhf.models.runtime import seeded
+from fedrlhf.models.slot import Layout, Slot
 
 NAME = "default"  # TRL accepts no other name
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Names (as PEFT saves them) and shapes of an adapter's tensors, in the vector's order."""
-
-    names: tuple[str, ...]
-    shapes: tuple[tuple[int, ...], ...]
-
-    @property
-    def size(self) -> int:
-        """Number of float32 values in the vector."""
-        return sum(int(np.prod(shape)) for shape in self.shapes)
-
-    @property
-    def digest(self) -> str:
-        """A short hash: two processes with the same one mean the same vector."""
-        return hashlib.sha256(repr((self.names, self.shapes)).encode()).hexdigest()[:16]
-
-    def tensors(self, vector: np.ndarray) -> dict[str, np.ndarray]:
-        """Split a vector into its named tensors."""
-        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])
-        pieces = np.split(vector, ends[:-1])
-        return {name: piece.reshape(shape)
-                for name, shape, piece in zip(self.names, self.shapes, pieces, strict=True)}
-
-
-class AdapterSlot:
+class AdapterSlot(Slot):
     """The place on a base model where one adapter at a time is active."""
 
     def __init__(self, base: Base, spec: Adapter, seed: int) -> None:
@@ -65,22 +38,9 @@ class AdapterSlot:
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         for _, parameter in named:  # PEFT leaves a scalar head in the base model's dtype
             parameter.data = parameter.data.float()
-        self.parameters: list[nn.Parameter] = [parameter for _, parameter in named]
+        self.parameters = [parameter for _, parameter in named]
         self.layout = Layout(tuple(_saved_name(name) for name, _ in named),
                              tuple(tuple(parameter.shape) for _, parameter in named))
-
-    def read(self) -> np.ndarray:
-        """Return the active adapter as a float32 vector of ``layout.size`` values."""
-        return torch.cat([p.detach().flatten().float() for p in self.parameters]).cpu().numpy()
-
-    @torch.no_grad()
-    def write(self, vector: np.ndarray) -> None:
-        """Make a vector the active adapter."""
-        flat = torch.from_numpy(np.array(vector, dtype=np.float32)).to(self.parameters[0].device)
-        pieces = flat.split([p.numel() for p in self.parameters])
-        torch._foreach_copy_(list(self.parameters),  # noqa: SLF001
-                             [piece.view_as(p) for piece, p in
-                              zip(pieces, self.parameters, strict=True)])
 
     @contextmanager
     def training(self) -> Iterator[None]:
@@ -130,13 +90,7 @@ class AdapterSlot:
             UserError: The folder's tensors are not this slot's.
         """
         tensors = load_file(folder / "adapter_model.safetensors")
-        for name, shape in zip(self.layout.names, self.layout.shapes, strict=True):
-            found = tensors[name].shape if name in tensors else "nothing"
-            if found != shape:
-                raise UserError(f"{folder}: {name} should have shape {shape}, found {found}; "
-                                "the adapter belongs to another model or LoRA setting")
-        pieces = [tensors[name].ravel() for name in self.layout.names]
-        return np.concatenate(pieces).astype(np.float32)
+        return self.layout.vector(tensors, folder)
 
 
 def attach(base: Base, spec: Adapter, seed: int) -> AdapterSlot:

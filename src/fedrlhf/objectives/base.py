@@ -7,17 +7,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fedrlhf.config import schema
 from fedrlhf.errors import ConfigError, RunFailed
-from fedrlhf.models.adapters import AdapterSlot
 from fedrlhf.models.load import LANGUAGE
+from fedrlhf.models.slot import Slot
 from fedrlhf.objectives.kept import optimizer_arrays, restore_optimizer
 from fedrlhf.objectives.scores import Scorer
 from fedrlhf.seeding import generator
 from fedrlhf.selectors.batching import training_steps
 from fedrlhf.selectors.judge import Judge
+from fedrlhf.selectors.questions import Predicted
 from fedrlhf.types import CompletionPair, Preference, only_pairs
 
 
@@ -28,10 +29,12 @@ class LocalTask:
     Attributes:
         adapter: The vector to start from.
         seed: Seed of everything random in this client's round.
-        proximal_mu: FedProx's pull towards ``adapter``, mu/2 |w - w0|^2; 0 for none.
+        proximal_mu: FedProx's pull towards ``anchor``, mu/2 |w - w0|^2; 0 for none.
         reference: The adapter of the reference policy; None: the base model.
         scorer: What an online objective maximises.
         private: What this client kept of its earlier rounds, by name.
+        server_round: The round, from 1; schedules over rounds read it.
+        anchor: w0 of the pull; None: ``adapter``.
     """
 
     adapter: np.ndarray
@@ -40,6 +43,8 @@ class LocalTask:
     reference: np.ndarray | None = None
     scorer: Scorer | None = None
     private: Mapping[str, np.ndarray] = field(default_factory=dict)
+    server_round: int = 1
+    anchor: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class Objective(ABC):
         reads: The texts of each sequence that a step reads of a pair, for `fedrlhf plan`.
         reads_reference: Whether it reads all its pairs under the reference in each round as well.
         needs_reward: Whether it maximises the rewards of the section `reward`.
+        needs_context: Whether its judge must be given a person's own preferences before it judges.
+        passes_without_gradient: How often a step reads a batch besides, for `fedrlhf plan`.
         optimizer: adamw, sgd or rmsprop.
         learning_rate: Of every local step.
         betas: Of AdamW.
@@ -92,6 +99,8 @@ class Objective(ABC):
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen", "rejected"),) * 2
     reads_reference: ClassVar[bool] = False
     needs_reward: ClassVar[bool] = False
+    needs_context: ClassVar[bool] = False
+    passes_without_gradient: ClassVar[int] = 0
 
     optimizer: str
     learning_rate: float
@@ -154,6 +163,34 @@ class Objective(ABC):
                 found[index] = np.nanmean(np.logaddexp(0.0, -log_odds))
         return found
 
+    def rate(self, task: LocalTask) -> float:
+        """Return the learning rate of a round's steps."""
+        return self.learning_rate
+
+    def judge_of(self, config: schema.Config, context: Sequence[Preference],
+                 reference: np.ndarray | None = None) -> Judge:
+        """Return the judge of a client whose answered preferences are the context."""
+        return self.open(config, reference)
+
+    def predict_shares(self, config: schema.Config, held_out: Sequence[Preference],
+                       adapter: np.ndarray,
+                       context: Sequence[Preference] | None = None) -> list[Predicted]:
+        """Predict how held-out questions are answered; by default an objective predicts none.
+
+        Args:
+            config: The whole configuration.
+            held_out: A client's preferences.
+            adapter: What was trained.
+            context: The client's answered preferences; None: of the questions, each half is
+                predicted from the other.
+        """
+        return []
+
+    def further_counts(self, config: schema.Config, context: Sequence[Preference],
+                       held_out: Sequence[Preference], adapter: np.ndarray) -> dict[str, float]:
+        """Count on a client's test split what agreement does not show; by default nothing."""
+        return {}
+
     def planned(self, lengths: Sequence[int], seed: int) -> list[list[int]]:
         """Return which of the examples with these lengths each step of a round sees."""
         return training_steps(lengths, self.batch_size, self.step_count(len(lengths)),
@@ -176,11 +213,11 @@ class LocalSteps:
         head_rate: Its learning rate.
     """
 
-    def __init__(self, objective: Objective, slot: AdapterSlot, task: LocalTask,
+    def __init__(self, objective: Objective, slot: Slot, task: LocalTask,
                  head: nn.Module | None = None, head_rate: float = 0.0) -> None:
         self.objective, self.slot, self.mu = objective, slot, task.proximal_mu
         self.head, self.groups = head, [slot.parameters]
-        rates = [objective.learning_rate]
+        rates = [objective.rate(task)]
         if head is not None:
             self.groups.append(list(head.parameters()))
             rates.append(head_rate)
@@ -190,7 +227,7 @@ class LocalSteps:
             for group, rate in zip(self.groups, rates, strict=True)])
         if objective.optimizer_state == "keep":
             restore_optimizer(self.optimizer, task.private)
-        self.anchor = [p.detach().clone() for p in slot.parameters]
+        self.anchor = _copies(slot, task.adapter if task.anchor is None else task.anchor)
 
     def step(self, backward: Callable[[], float]) -> float:
         """Take one step and return the loss before it.
@@ -206,7 +243,8 @@ class LocalSteps:
             loss = backward()
         if self.mu:
             for parameter, start in zip(self.slot.parameters, self.anchor, strict=True):
-                parameter.grad.add_(parameter.detach() - start, alpha=self.mu)  # type: ignore[union-attr]
+                if parameter.grad is not None:  # a frozen one has none
+                    parameter.grad.add_(parameter.detach() - start, alpha=self.mu)
         if not np.isfinite(loss):
             raise RunFailed(f"the local loss became {loss}; lower objective.learning_rate "
                             f"(now {self.objective.learning_rate:g})")
@@ -219,6 +257,15 @@ class LocalSteps:
         """Return the optimiser's state where the client keeps it for its next round."""
         keeps = self.objective.optimizer_state == "keep"
         return optimizer_arrays(self.optimizer) if keeps else {}
+
+
+def _copies(slot: Slot, vector: np.ndarray) -> list[Tensor]:
+    """Return a vector's tensors; the active adapter stays what it was."""
+    active = slot.read()
+    slot.write(vector)
+    found = [p.detach().clone() for p in slot.parameters]
+    slot.write(active)
+    return found
 
 
 _STATES = ("reset", "keep")

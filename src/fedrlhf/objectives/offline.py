@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,11 @@ class Offline(Objective):
     def prepare(self, judge: Any, preferences: Sequence[Preference]) -> "Prepared":
         """Encode what it learns from; ties and what does not fit are left out and counted."""
 
+    def prepare_for(self, task: LocalTask, judge: Any,
+                    preferences: Sequence[Preference]) -> "Prepared":
+        """Encode what it learns from for one round; by default all rounds are alike."""
+        return self.prepare(judge, preferences)
+
     def train(self, config: schema.Config, preferences: Sequence[Preference],
               task: LocalTask) -> LocalResult:
         """Take the local steps from the task's adapter.
@@ -31,7 +36,7 @@ class Offline(Objective):
             RunFailed: No preference can be trained on, or the loss is not finite.
         """
         judge = self.open(config, task.reference)
-        prepared = self.prepare(judge, preferences)
+        prepared = self.prepare_for(task, judge, preferences)
         if not prepared.lengths:
             raise RunFailed(f"this client has no {self.learns_from} that can be trained on: all "
                             f"are ties or longer than {prepared.limit}")
@@ -39,9 +44,10 @@ class Offline(Objective):
         with seeded(task.seed):
             losses = [steps.step(lambda batch=batch: prepared.backward(batch))  # type: ignore[misc]
                       for batch in self.batches(prepared, task.seed)]
-        return LocalResult(judge.slot.read(), len(prepared.lengths), {
+        return LocalResult(judge.slot.read(), prepared.preferences or len(prepared.lengths), {
             "train_loss": float(np.mean(losses)), "steps": float(len(losses)),
-            "cut_pairs": float(prepared.cut), "left_out_pairs": float(prepared.left_out)},
+            "cut_pairs": float(prepared.cut), "left_out_pairs": float(prepared.left_out),
+            **{name: float(np.mean(values)) for name, values in prepared.measured.items()}},
             steps.kept())
 
     def batches(self, prepared: "Prepared", seed: int) -> list[list[int]]:
@@ -67,6 +73,8 @@ class Prepared:
         left_out: How many do not fit.
         limit: The key that bounds the length and its value.
         chances: How likely a step draws each; None: all alike, epoch by epoch.
+        measured: Numbers that `backward` collects step by step; the reply has their means.
+        preferences: How many preferences they are; None: as many as there are lengths.
     """
 
     lengths: list[int]
@@ -75,3 +83,5 @@ class Prepared:
     left_out: int
     limit: str
     chances: list[float] | None = None
+    measured: dict[str, list[float]] = field(default_factory=dict)
+    preferences: int | None = None

@@ -78,6 +78,15 @@ class Policy:
         self.slot.write(np.zeros(self.slot.layout.size, np.float32) if self._reference is None
                         else self._reference)
 
+    def score(self, completions: Sequence[tuple[Prompt, str]]) -> np.ndarray:
+        """Return implicit rewards, shape (completion,); NaN where a completion does not fit."""
+        encoded = [self.encode(prompt, text) for prompt, text in completions]
+        found = np.full(len(completions), np.nan)
+        if flat := [one for one in encoded if one is not None]:
+            fits = [row for row, one in enumerate(encoded) if one is not None]
+            found[fits] = self.beta * self.log_ratios(flat).cpu().numpy()
+        return found
+
     @torch.no_grad()
     def judge(self, pairs: Sequence[CompletionPair]) -> np.ndarray:
         """Return the implicit reward of the first minus the second, twice; shape (pair, 2)."""

@@ -20,6 +20,7 @@ _OVER_SEEDS = {"selector.agreement": "vote", "selector.agreement_own": "own sele
                "selector.agreement_oracle": "oracle",
                "selector.agreement_length_rule": "length rule",
                "grouping.ari": "Rand index", "policy.agreement": "tutor",
+               "policy.agreement_personal": "personal tutor",
                "policy.utility_gain": "utility gain"}
 
 

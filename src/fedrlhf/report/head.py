@@ -11,8 +11,8 @@ from fedrlhf.report.table import ROWS, Row, show
 from fedrlhf.report.verdict import selector_count
 from fedrlhf.report.words import bounds, duration, interval, percent, plain, signed, size, tied
 
-_SHARES = ("selector.agreement", "policy.agreement", "selector.gold", "selector.order",
-           "label.accuracy",
+_SHARES = ("selector.agreement", "policy.agreement", "ratings.auc", "selector.gold",
+           "selector.order", "label.accuracy",
            "policy.win_rate", "policy.proxy_win_rate")  # results that lie between 0 and 1
 _COSTS = ("bytes.", "seconds.")
 
@@ -102,6 +102,8 @@ def tiles(artifacts: Artifacts) -> list[Fact]:
                  ("selector.agreement", "agreement", percent),
                  ("policy.agreement", "agreement", percent),
                  ("selector.agreement_own" if several else "", "own selector", percent),
+                 ("selector.agreement_personal", "personal selector", percent),
+                 ("policy.agreement_personal", "personal tutor", percent),
                  ("policy.utility_gain", "gain in utility", signed),
                  ("policy.win_rate" if "policy.win_rate" in results else "policy.proxy_win_rate",
                   "win rate", percent)) if name in results]

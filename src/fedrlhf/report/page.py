@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from fedrlhf.report import head, sections, sections_groups, sections_rewards, sections_tutor
+from fedrlhf.report import (
+    head,
+    sections,
+    sections_groups,
+    sections_ratings,
+    sections_rewards,
+    sections_tutor,
+)
 from fedrlhf.report.artifacts import Artifacts, finite, read_artifacts
 from fedrlhf.report.command import missing, reproduce
 from fedrlhf.report.parts import Section
@@ -12,7 +19,8 @@ from fedrlhf.report.words import percent, plain
 from fedrlhf.tracking.run_directory import REPORT, RunDirectory
 
 _SECTIONS = (sections.shards, sections_tutor.sft, sections.selectors, sections_groups.groups,
-             sections_groups.agreement, sections_rewards.rewards, sections_tutor.labels,
+             sections_groups.agreement, sections_ratings.ratings, sections_rewards.rewards,
+             sections_tutor.labels,
              sections_tutor.dpo, sections_tutor.best_of, sections_tutor.samples,
              sections_tutor.cost)
 

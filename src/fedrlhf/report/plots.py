@@ -34,26 +34,33 @@ _JUDGES = (  # name, label, colour, marker, legend shape
     ("length", "“the longer one wins”", "soft", "|", "tick"),
     ("oracle", "oracle (true tastes)", "soft", "D", "diamond"),
     ("own", "own selector", "c2", "s", "square"),
+    ("personal", "personal model", "c3", "s", "square"),
     ("vote", "the selectors' vote", "c1", "o", "dot"))
 
 
-def shard_sizes(sizes: Sequence[Mapping[str, float]]) -> Picture:
-    """Draw the clients' shards as bars of their splits, the largest first."""
+def shard_sizes(sizes: Sequence[Mapping[str, float]], what: str = "preference pairs") -> Picture:
+    """Draw the clients' shards as bars of their splits, the largest first.
+
+    Args:
+        sizes: Each client's numbers by split.
+        what: What is counted, in the plural.
+    """
+    noun = what.rpartition(" ")[2]
     ordered = sorted(sizes, key=lambda size: -sum(size.values()))
     totals = [sum(size.values()) for size in ordered]
 
     def draw(figure: "Figure") -> None:
-        axes = plane(figure, "preference pairs", "clients, largest shard first")
+        axes = plane(figure, what, "clients, largest shard first")
         for name, split in zip(("c1", "c3", "c4"), SPLITS, strict=True):
             boxes(axes, _stacked(ordered, split), name)
         whole_numbers(axes.xaxis)
         whole_numbers(axes.yaxis, 5)
         axes.set_ylim(0, 1.05 * max(*totals, 1))
 
-    spread = (f"All {counted(len(totals), 'shard')} hold {totals[0]:,.0f} pairs."
+    spread = (f"All {counted(len(totals), 'shard')} hold {totals[0]:,.0f} {noun}."
               if totals[0] == totals[-1] else
-              f"The shards hold between {totals[-1]:,.0f} and {totals[0]:,.0f} pairs.")
-    return picture("shards", "Bars: pairs of each client by split", spread, draw, keys=[
+              f"The shards hold between {totals[-1]:,.0f} and {totals[0]:,.0f} {noun}.")
+    return picture("shards", f"Bars: {noun} of each client by split", spread, draw, keys=[
         Key(split, name, "band") for name, split in zip(("c1", "c3", "c4"), SPLITS, strict=True)])
 
 

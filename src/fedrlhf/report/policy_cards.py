@@ -10,6 +10,7 @@ from fedrlhf.report.words import number, plain
 _MEASURED = {"policy.utility_gain": "utility_gain", "policy.win_rate": "win_rate"}
 _FEDERATED = {  # what clients do with their preferences, by the class of their objective
     "Dpo": "by direct preference optimisation of their own preferences",
+    "Kto": "by Kahneman-Tversky optimisation on single answers, each good or bad by itself",
     "Sft": "by supervised fine-tuning on the answers that they preferred"}
 
 
@@ -57,7 +58,7 @@ def _federated(artifacts: Artifacts, kind: str, place: str) -> Content:
                   ("objective at the clients", plain(objective, 40)),
                   *([("beta", plain(beta, 20))] if beta is not None else []),
                   ("learning rate", plain(artifacts.setting("objective.learning_rate"), 20))],
-        results=result_facts(artifacts.results, ("policy.",)),
+        results=result_facts(artifacts.results, ("policy.", "ratings.")),
         measured=_MEASURED | {"policy.agreement": "accuracy"}, aim="what its clients preferred")
 
 

@@ -112,7 +112,7 @@ def client_results(artifacts: Artifacts) -> list[ClientResult]:
         counts = numbers(row)
         pairs = counts.get("num-examples", 0.0)
         if pairs > 0:
-            known = {"vote": pairs, "own": pairs, "length": pairs,
+            known = {"vote": pairs, "own": pairs, "personal": pairs, "length": pairs,
                      "oracle": counts.get("oracle_known", 0.0)}
             rates = {judge: counts[judge] / total for judge, total in known.items()
                      if total > 0 and judge in counts}

@@ -36,7 +36,8 @@ def shards(artifacts: Artifacts) -> Section:
     sizes = [{split: sizes.get(split, 0.0) for split in SPLITS}
              for row in clients if (sizes := numbers(row.get("sizes")))]
     longer, first = (_shares(clients, name) for name in ("longer", "chosen_first"))
-    pictures = [plots.shard_sizes(sizes)] if sizes else []
+    what = "preferences" if "ratings" in summary else "preference pairs"
+    pictures = [plots.shard_sizes(sizes, what)] if sizes else []
     if longer or first:
         pictures.append(plots.tastes(longer, first, planted_groups(artifacts)))
     return Section(
@@ -53,7 +54,9 @@ def _shard_facts(summary: Facts) -> list[Fact]:
     plain_numbers, sizes = numbers(summary), facts(summary.get("sizes"))
     longer = numbers(summary.get("longer"))
     found = [Fact(name, number(plain_numbers[key])) for key, name in (
-        ("clients", "clients"), ("pairs", "preference pairs"), ("ties", "ties, never trained on"))
+        ("clients", "clients"),
+        ("pairs", "preferences" if "ratings" in plain_numbers else "preference pairs"),
+        ("ratings", "of them ratings of single answers"), ("ties", "ties, never trained on"))
         if key in plain_numbers]
     totals = {split: numbers(sizes.get(split)).get("total") for split in SPLITS}
     if all(total is not None for total in totals.values()):

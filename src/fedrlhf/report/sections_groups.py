@@ -120,14 +120,16 @@ def _not_evaluated(artifacts: Artifacts) -> list[str]:
 
 def _group_table(grouped: Mapping[str, Sequence[ClientResult]], own_differs: bool,
                  judge_name: str) -> Table:
-    judges = ["vote", *(["own"] if own_differs else []), "length", "oracle"]
+    personal = any("personal" in r.rates for members in grouped.values() for r in members)
+    judges = ["vote", *(["own"] if own_differs else []), *(["personal"] if personal else []),
+              "length", "oracle"]
     shown = []
     for name, members in {**grouped, "everybody": [r for m in grouped.values() for r in m]}.items():
         rates = [pooled_rate(members, judge) for judge in judges]
         shown.append([plain(name), f"{len(members):,}",
                       *("" if rate is None else percent(rate) for rate in rates)])
-    titles = {"vote": judge_name, "own": "own selector", "length": "longer wins",
-              "oracle": "oracle"}
+    titles = {"vote": judge_name, "own": "own selector", "personal": "personal model",
+              "length": "longer wins", "oracle": "oracle"}
     return Table(("", "clients", *(titles[judge] for judge in judges)), shown,
                  "Agreement by group, all held-out pairs of the group taken together.")
 

@@ -13,7 +13,8 @@ _TRAINED_BY = {"sft": "supervised fine-tuning", "align": "DPO", "rlhf": "the fed
 
 def verdict(artifacts: Artifacts) -> str:
     """Return the run's result in one sentence."""
-    clauses = [clause for clause in (_selectors(artifacts), _tutor(artifacts)) if clause]
+    clauses = [clause for clause in (
+        _selectors(artifacts), _ratings(artifacts.results), _tutor(artifacts)) if clause]
     if clauses:
         sentence = "; ".join(clauses)
         return f"{sentence[0].upper()}{sentence[1:]}."
@@ -62,6 +63,22 @@ def _selectors(artifacts: Artifacts) -> str:
     if oracle:
         clause += f", {percent(results[name] / oracle)} of what the oracle reaches"
     return clause + _doubt(results, name)
+
+
+def _ratings(results: Results) -> str:
+    name = "ratings.gain"
+    if name not in results:
+        return ""
+    if not shows_difference(results, name, 0.0):
+        return ("on held-out ratings the score is not shown to add anything to each person's own "
+                "share of good ones")
+    return (f"with the score, held-out ratings are predicted "
+            f"{'better' if results[name] > 0 else 'worse'} than by each person's own share of good "
+            f"ones ({_nats(results[name])}{interval(results, name, _nats)} nats)")
+
+
+def _nats(value: float) -> str:
+    return signed(value, 3)
 
 
 def _doubt(results: Results, name: str) -> str:

@@ -25,9 +25,9 @@ def percent(value: float) -> str:
     return f"{100 * value:.0f}%"
 
 
-def signed(value: float) -> str:
-    """Show a difference with its sign and two digits."""
-    return ("+" if round(value, 2) >= 0 else "") + fixed(value)
+def signed(value: float, digits: int = 2) -> str:
+    """Show a difference with its sign and a fixed count of digits after the point."""
+    return ("+" if round(value, digits) >= 0 else "") + fixed(value, digits)
 
 
 def fixed(value: float, digits: int = 2) -> str:

@@ -100,11 +100,7 @@ def scalar_rewards(model: RewardModel, vector: np.ndarray, prompt: Prompt,
                    completions: Sequence[str]) -> np.ndarray:
     """Score completions with one reward model, shape (completion,); 0 where one does not fit."""
     model.slot.write(vector)
-    encoded = [model.encode(prompt, text) for text in completions]
-    fits = [place for place, one in enumerate(encoded) if one is not None]
-    found = np.zeros(len(completions))
-    found[fits] = model.score([encoded[place] for place in fits])  # type: ignore[misc]
-    return found
+    return np.nan_to_num(model.score([(prompt, text) for text in completions]))
 
 
 _FILE = "adapter_model.safetensors"

@@ -35,8 +35,8 @@ class Planted(Reward):
         if truth is None or not truth.any_text:
             lacks = "no planted truth" if truth is None else (
                 "no truth about what the tutor writes")
-            raise ConfigError(f"the data {source.name!r} have {lacks}: choose other rewards, for example "
-                              "reward/shared=function and reward/personal=own_reward_model "
+            raise ConfigError(f"the data {source.name!r} have {lacks}: choose other rewards, for "
+                              "example reward/shared=function and reward/personal=own_reward_model "
                               "(conf/reward/)")
         if self.of == "learning" and not isinstance(truth, TeachingTruth):
             raise ConfigError(f"the data {source.name!r} do not say what an answer teaches: choose "

@@ -48,22 +48,30 @@ class RewardModel:
         return model.score(last.float())[:, 0]  # type: ignore[no-any-return, operator]
 
     @torch.no_grad()
-    def score(self, written: Sequence[Written]) -> np.ndarray:
-        """Return the reward of each completion without a gradient, shape (sequence,)."""
-        found = np.zeros(len(written))
-        for batch in written_batches(written, self.settings.tokens_per_forward):
-            found[batch] = self.rewards([written[i] for i in batch]).cpu().numpy()
-        return found
-
     def judge(self, pairs: Sequence[CompletionPair]) -> np.ndarray:
         """Return r(first) - r(second), twice: the order makes no difference; shape (pair, 2)."""
         encoded = [(self.encode(pair.prompt, pair.first), self.encode(pair.prompt, pair.second))
                    for pair in pairs]
         flat = [one for both in encoded if all(both) for one in both if one]
-        rewards = self.score(flat)
+        rewards = self._all_rewards(flat)
         found = np.full((len(pairs), 2), np.nan)
         fits = [row for row, both in enumerate(encoded) if all(both)]
         found[fits] = (rewards[::2] - rewards[1::2])[:, None]
+        return found
+
+    @torch.no_grad()
+    def score(self, completions: Sequence[tuple[Prompt, str]]) -> np.ndarray:
+        """Return the reward of each completion; NaN where it does not fit; (completion,)."""
+        encoded = [self.encode(prompt, text) for prompt, text in completions]
+        found = np.full(len(completions), np.nan)
+        fits = [row for row, one in enumerate(encoded) if one is not None]
+        found[fits] = self._all_rewards([one for one in encoded if one is not None])
+        return found
+
+    def _all_rewards(self, written: Sequence[Written]) -> np.ndarray:
+        found = np.full(len(written), np.nan)
+        for batch in written_batches(written, self.settings.tokens_per_forward):
+            found[batch] = self.rewards([written[i] for i in batch]).cpu().numpy()
         return found
 
 

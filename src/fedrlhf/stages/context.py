@@ -1,5 +1,6 @@
 """What every stage has at hand."""
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +15,14 @@ from fedrlhf.data.population import Index, read_index
 from fedrlhf.data.source import Source
 from fedrlhf.errors import RunFailed
 from fedrlhf.federation.client_grid import Client, ClientGrid, call_roll
+from fedrlhf.files import read_json, write_json
 from fedrlhf.objectives.base import Objective
+from fedrlhf.objectives.personal import Shared
 from fedrlhf.tracking.metrics import Metrics
 from fedrlhf.tracking.progress import ProgressReport
 from fedrlhf.tracking.run_directory import RunDirectory
+
+MEMORY = "memory.json"
 
 
 @dataclass
@@ -49,6 +54,11 @@ class Context:
     def objective(self) -> Objective:
         """What the clients optimise."""
         return build(self.config.objective, "objective", self.config.trust)  # type: ignore[no-any-return]
+
+    @cached_property
+    def personal(self) -> Shared:
+        """Which models of their own the clients have."""
+        return build(self.config.personal, "personal", self.config.trust)  # type: ignore[no-any-return]
 
     @property
     def federated_stage(self) -> str:
@@ -91,8 +101,26 @@ class Context:
         return call_roll(self.connection, expected, self.rounds.reply_timeout)
 
     def client_grid(self, layout: str) -> ClientGrid:
-        """Return a way to all clients for adapters of this layout."""
-        return ClientGrid(self.connection, self.clients, layout, self.rounds.reply_timeout)
+        """Return a way to all clients for adapters of this layout.
+
+        To an objective that learns from pairs alone, clients with ratings alone have nothing.
+        """
+        clients = self.clients
+        if self.objective.learns_from == "pair":
+            clients = [client.with_pairs_only() for client in clients]
+        return ClientGrid(self.connection, clients, layout, self.rounds.reply_timeout,
+                          self._memory_key())
+
+    def _memory_key(self) -> str:
+        """Return under which key the clients keep what they send to nobody.
+
+        It is drawn when the federated stage begins and lives in its folder: continued, the stage
+        finds what its clients kept; made anew, it finds nothing of the time before.
+        """
+        path = self.run.folder(self.federated_stage) / MEMORY
+        if not path.exists():
+            write_json(path, {"key": uuid.uuid4().hex})
+        return str(read_json(path)["key"])
 
     @property
     def connection(self) -> Grid:

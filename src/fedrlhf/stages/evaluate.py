@@ -1,6 +1,6 @@
 """evaluate: held-out agreement, groups, best-of-n and the tutor before and after."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,16 +8,26 @@ import numpy as np
 from flwr.app import ConfigRecord, Message, RecordDict
 
 from fedrlhf.errors import RunFailed, UserError
-from fedrlhf.evaluation.agreement import Counts, fault, rate, selector_rates
+from fedrlhf.evaluation.agreement import PERSONAL, Counts, fault, rate, selector_rates
 from fedrlhf.evaluation.groups import adjusted_rand_index
 from fedrlhf.evaluation.intervals import ratio_interval
-from fedrlhf.federation.messages import AGREEMENT, ARRAYS, CONFIG, METRICS, to_arrays
+from fedrlhf.federation.client_grid import ClientGrid
+from fedrlhf.federation.messages import (
+    AGREEMENT,
+    ARRAYS,
+    CONFIG,
+    EXAMPLES,
+    METRICS,
+    to_arrays,
+)
 from fedrlhf.files import write_json
-from fedrlhf.models.adapters import AdapterSlot
 from fedrlhf.models.runtime import all_cores, prepare_process
+from fedrlhf.models.slot import Slot
 from fedrlhf.stages.context import Context
+from fedrlhf.stages.evaluate_alignment import alignment_results
 from fedrlhf.stages.evaluate_policy import evaluate_policy, trained_policies
-from fedrlhf.stages.evaluate_rewards import evaluate_rewards, wanted
+from fedrlhf.stages.evaluate_ratings import evaluate_ratings
+from fedrlhf.stages.evaluate_rewards import evaluate_rewards
 from fedrlhf.stages.rlhf import load_policies, own_policies, policy_grid, shared
 from fedrlhf.stages.select import load_selectors, own_selectors
 
@@ -48,55 +58,54 @@ def run(context: Context) -> None:
 
 def _at_the_clients(context: Context) -> dict[str, float]:
     """Measure what the clients trained on their held-out preferences."""
-    counts = _ask_clients(context)
-    prepare_process(threads=all_cores())  # a client in this process has used one
-    write_json(context.run.folder("evaluate") / CLIENTS, _client_rows(context, counts))
-    return (_named(context, _selector_results(context, counts)) | _group_results(context, counts)
-            | _rewards(context))
-
-
-def _rewards(context: Context) -> dict[str, float]:
-    """Measure what the policy's completions are worth to the clients, where rewards are known."""
-    if context.federated_stage != "rlhf" or not wanted(context):
-        return {}
-    slot = context.objective.open(context.config).slot
-    policies, own = load_policies(context, slot), own_policies(context)
-    return evaluate_rewards(context, policy_grid(context, slot), {
-        client: policies[index] for client, index in own.items()})
-
-
-def _ask_clients(context: Context) -> dict[str, Counts]:
-    """Let every client with held-out pairs compare them with the selectors' judgements."""
     slot = context.objective.open(context.config).slot
     adapters, own = _trained(context, slot), _own(context)
     grid = context.client_grid(slot.layout.digest) if context.federated_stage == "select" else (
         policy_grid(context, slot))
+    counts = _ask_clients(context, grid, adapters, own)
+    others = evaluate_ratings(context, grid, adapters, own) | evaluate_rewards(
+        context, grid, {client: adapters[index] for client, index in own.items()})
+    prepare_process(threads=all_cores())  # a client in this process has used one
+    write_json(context.run.folder("evaluate") / COSTS,
+               {name: asdict(cost) for name, cost in grid.costs.items()})
+    write_json(context.run.folder("evaluate") / CLIENTS, _client_rows(context, counts))
+    compared = _selector_results(context, counts) if _any_pair(counts) else {}
+    return (_named(context, compared) | _group_results(context, counts)
+            | alignment_results(context, counts) | others)
+
+
+def _any_pair(counts: Mapping[str, Counts]) -> bool:
+    """Say whether any client compared a pair; some have ratings of single completions only."""
+    return any(float(found[EXAMPLES]) > 0 for found in counts.values())  # type: ignore[arg-type]
+
+
+def _ask_clients(context: Context, grid: ClientGrid, adapters: Sequence[np.ndarray],
+                 own: Mapping[str, int]) -> dict[str, Counts]:
+    """Let every client with held-out pairs compare them with the selectors' judgements."""
     nodes = [node for node in grid.nodes if grid.client(node).test]
     messages = []
     for node in nodes:
         index = own[grid.client(node).client_id]
         bank = dict(enumerate(adapters)) if shared(context) else {index: adapters[index]}
         messages.append(Message(RecordDict({ARRAYS: to_arrays(bank),
-                                            CONFIG: ConfigRecord({"own": index})}),
-                                node, AGREEMENT))
+                                            CONFIG: ConfigRecord({
+            "own": index, "server-round": context.rounds.rounds})}), node, AGREEMENT))
     counts: dict[str, Counts] = {}
     with context.progress.task("evaluate: clients", len(messages)) as task:
         for reply in grid.send_and_receive(messages):
             client = grid.client(reply.metadata.src_node_id)
-            found, wrong = _read_counts(reply, client.test)
+            found, wrong = _read_counts(reply, client.test_pairs)
             if wrong:
                 context.progress.message(f"{client.client_id} was not evaluated: {wrong}")
             else:
                 counts[client.client_id] = found
         task.advance(len(messages))
-    write_json(context.run.folder("evaluate") / COSTS,
-               {name: asdict(cost) for name, cost in grid.costs.items()})
     if messages and not counts:
         raise RunFailed("no client could be evaluated; the reasons stand above")
     return counts
 
 
-def _trained(context: Context, slot: AdapterSlot) -> list[np.ndarray]:
+def _trained(context: Context, slot: Slot) -> list[np.ndarray]:
     """Return the selectors, or what the clients trained of the policy."""
     if context.federated_stage == "select":
         return load_selectors(context, slot)
@@ -127,6 +136,7 @@ def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, 
         "selector.held_out_pairs": float(sum(float(c["num-examples"]) for c in counts.values())),  # type: ignore[arg-type, misc]
         "selector.ties": float(sum(float(c["ties"]) for c in counts.values()))}  # type: ignore[arg-type, misc]
     found["selector.clients_evaluated"] = float(len(counts))
+    found["selector.agreement_personal"] = rate(_with_personal(counts), PERSONAL)
     first = rate(counts, "first", "first_known")
     if first is not None:
         found["selector.agreement_majority_class"] = max(first, 1 - first)
@@ -142,6 +152,11 @@ def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, 
         found[f"selector.{label}"] = float(np.mean(np.abs(values))) if values else None
     found |= _intervals(context, counts)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _with_personal(counts: Mapping[str, Counts]) -> dict[str, Counts]:
+    """Return the counts of the clients that have a personal model."""
+    return {client: found for client, found in counts.items() if PERSONAL in found}
 
 
 def _named(context: Context, results: dict[str, float]) -> dict[str, float]:
@@ -164,27 +179,29 @@ def _intervals(context: Context, counts: dict[str, Counts]) -> dict[str, float |
     found: dict[str, float | None] = {}
     for name, column, known in (
             ("agreement", "vote", "num-examples"), ("agreement_own", "own", "num-examples"),
+            ("agreement_personal", PERSONAL, "num-examples"),
             ("agreement_length_rule", "length", "num-examples"),
             ("gold_agreement_vote", "gold_vote", "gold_known"),
             ("gold_agreement_length", "gold_length", "gold_known")):
-        rows = [c for c in used if float(c.get(known, 0)) > 0]  # type: ignore[arg-type, misc]
+        rows = [c for c in used if column in c and float(c.get(known, 0)) > 0]  # type: ignore[arg-type, misc]
         if len(rows) > 1:
             low, high = ratio_interval(
                 [float(c[column]) for c in rows], [float(c[known]) for c in rows],  # type: ignore[arg-type, misc]
                 settings.level, settings.resamples, context.config.run.seed)
             found |= {f"selector.{name}_low": low, f"selector.{name}_high": high}
-    return found | _over_the_length_rule(context, used)
+    return found | _differences(context, used)
 
 
-def _over_the_length_rule(context: Context, used: Sequence[Counts]) -> dict[str, float | None]:
-    """Bootstrap the paired difference between the vote and "the longer one wins"."""
+def _differences(context: Context, used: Sequence[Counts]) -> dict[str, float | None]:
+    """Bootstrap paired differences: vote and "the longer one wins", personal and shared model."""
     found: dict[str, float | None] = {}
-    for name, vote, length, known in (
+    for name, better, other, known in (
             ("over_length_rule", "vote", "length", "num-examples"),
+            ("personal_over_shared", PERSONAL, "own", "num-examples"),
             ("gold_over_length_rule", "gold_vote", "gold_length", "gold_known")):
-        rows = [c for c in used if float(c.get(known, 0)) > 0]  # type: ignore[arg-type, misc]
+        rows = [c for c in used if better in c and float(c.get(known, 0)) > 0]  # type: ignore[arg-type, misc]
         if len(rows) > 1:
-            gained = [float(c[vote]) - float(c[length]) for c in rows]  # type: ignore[arg-type, misc]
+            gained = [float(c[better]) - float(c[other]) for c in rows]  # type: ignore[arg-type, misc]
             pairs = [float(c[known]) for c in rows]  # type: ignore[arg-type, misc]
             low, high = ratio_interval(gained, pairs, context.config.evaluate.level,
                                        context.config.evaluate.resamples, context.config.run.seed)
@@ -209,8 +226,10 @@ def _group_results(context: Context, counts: dict[str, Counts]) -> dict[str, flo
                                                     [truth.groups[c] for c in clients])
     for group in sorted(set(truth.groups.values())):
         members = {c: counts[c] for c in clients if truth.groups[c] == group and c in counts}
-        for name, column in (("agreement", "vote"), ("agreement_own", "own")):
-            value = rate(members, column)
+        for name, column, known in (("agreement", "vote", members),
+                                    ("agreement_own", "own", members),
+                                    ("agreement_personal", PERSONAL, _with_personal(members))):
+            value = rate(known, column)
             if value is not None:
                 found[f"group.{group}.{name}"] = value
     return found

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from flwr.app import Message, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 
 from fedrlhf.evaluation.intervals import mean_interval
 from fedrlhf.evaluation.rewards import fault
 from fedrlhf.federation.client_grid import ClientGrid
-from fedrlhf.federation.messages import ARRAYS, EXAMPLES, METRICS, REWARDS, to_arrays
+from fedrlhf.federation.messages import ARRAYS, CONFIG, EXAMPLES, METRICS, REWARDS, to_arrays
 from fedrlhf.files import write_json
 from fedrlhf.models.runtime import all_cores, prepare_process
 from fedrlhf.stages.context import Context
@@ -19,7 +19,9 @@ Numbers = dict[str, float]
 
 
 def wanted(context: Context) -> bool:
-    """Say whether rewards are known: they were trained on, or the source has planted truth."""
+    """Say whether a policy was trained and rewards are known: by training or planted truth."""
+    if context.objective.trains != "policy":
+        return False
     truth = context.source.truth()
     return context.objective.needs_reward or (truth is not None and truth.any_text)
 
@@ -34,12 +36,17 @@ def evaluate_rewards(context: Context, grid: ClientGrid,
         policies: The policy of each client by client id.
 
     Returns:
-        Means over clients of each reward before and after and of its gain, with intervals over
-        clients, and of Spearman's correlation.
+        Means over clients of each reward before, after and, where clients have personal models,
+        with these; of the gain by the shared policy; and of Spearman's correlation; each with an
+        interval over clients.
     """
+    if not wanted(context):
+        return {}
     nodes = [node for node in grid.nodes if grid.client(node).test]
-    messages = [Message(RecordDict({ARRAYS: to_arrays({0: policies[grid.client(node).client_id]})}),
-                        node, REWARDS) for node in nodes]
+    messages = [Message(RecordDict({
+        ARRAYS: to_arrays({0: policies[grid.client(node).client_id]}),
+        CONFIG: ConfigRecord({"server-round": context.rounds.rounds})}), node, REWARDS)
+        for node in nodes]
     with context.progress.task("evaluate: rewards", len(messages)) as task:
         rows = _rows(context, grid, grid.send_and_receive(messages))
         task.advance(len(messages))
@@ -70,15 +77,17 @@ def reward_results(context: Context, rows: Sequence[Numbers]) -> Numbers:
     """Return means over clients with intervals; a client counts once, however many prompts."""
     found: Numbers = {}
     for name in NAMES:
-        before = [row[f"{name}_before"] for row in rows]
-        after = [row[f"{name}_after"] for row in rows]
-        found |= _mean(context, f"policy.{name}_before", before)
-        found |= _mean(context, f"policy.{name}_after", after)
+        for when in ("before", "after", "personal"):
+            found |= _mean(context, f"policy.{name}_{when}", _known(rows, f"{name}_{when}"))
         found |= _mean(context, f"policy.{name}_gain",
-                       [a - b for a, b in zip(after, before, strict=True)])
-    found |= _mean(context, "policy.kl", [row["kl"] for row in rows])
-    return found | _mean(context, "policy.spearman", [
-        row["spearman"] for row in rows if "spearman" in row])
+                       [row[f"{name}_after"] - row[f"{name}_before"] for row in rows])
+    for name in ("kl", "spearman", "kl_personal", "spearman_personal"):
+        found |= _mean(context, f"policy.{name}", _known(rows, name))
+    return found
+
+
+def _known(rows: Sequence[Numbers], name: str) -> list[float]:
+    return [row[name] for row in rows if name in row]
 
 
 def _mean(context: Context, name: str, values: Sequence[float]) -> Numbers:

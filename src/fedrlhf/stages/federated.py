@@ -18,7 +18,7 @@ from fedrlhf.federation.client_grid import ClientGrid
 from fedrlhf.federation.messages import from_arrays, to_arrays
 from fedrlhf.federation.rounds import Progress, RoundRecord, run_rounds
 from fedrlhf.files import write_json, write_text
-from fedrlhf.models.adapters import AdapterSlot
+from fedrlhf.models.slot import Slot
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.roll_call import check_shards
 
@@ -26,7 +26,7 @@ CHECKPOINT, ROUNDS, GROUPING, COSTS = (
     "checkpoint.safetensors", "rounds.jsonl", "grouping.json", "costs.json")
 
 
-def train_adapters(context: Context, stage: str, slot: AdapterSlot, grid: ClientGrid,
+def train_adapters(context: Context, stage: str, slot: Slot, grid: ClientGrid,
                    start: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
     """Run the stage's rounds from the last finished one on.
 
@@ -48,6 +48,7 @@ def train_adapters(context: Context, stage: str, slot: AdapterSlot, grid: Client
     if context.deployed:
         check_shards(context)
     _check(context, stage, grid)
+    context.personal.check(slot.layout)
     progress = _resume(context, folder, grid, start)
     _rewind(context, stage, progress.server_round)
     with context.progress.task(f"{stage}: rounds", settings.rounds, progress.server_round) as task:
@@ -61,7 +62,7 @@ def train_adapters(context: Context, stage: str, slot: AdapterSlot, grid: Client
                         f"{folder / ROUNDS} holds the reasons")
     place = getattr(context.strategy, "place_clients", None)
     if place is not None:
-        place(progress.arrays, grid)
+        place(progress.arrays, grid, progress.server_round + 1)
     write_json(folder / COSTS, {name: asdict(cost) for name, cost in grid.costs.items()})
     return from_arrays(progress.arrays)
 
@@ -80,11 +81,12 @@ def read_rounds(path: Path) -> Sequence[dict[str, Any]]:
 
 
 def _check(context: Context, stage: str, grid: ClientGrid) -> None:
-    """Refuse a schedule that ends in the warm-up and faults of clients that do not exist.
+    """Refuse what no round could use: nobody to train, an early end, faults of nobody.
 
     Raises:
         ConfigError: Names the key, its value and what would do.
     """
+    _check_trainable(context, grid)
     rounds = context.rounds.rounds
     least = getattr(context.strategy, "least_rounds", lambda: 1)()
     if rounds < least:
@@ -95,6 +97,22 @@ def _check(context: Context, stage: str, grid: ClientGrid) -> None:
     if unknown := sorted(set(context.config.faults) - known):
         raise ConfigError(f"faults names {', '.join(unknown)}, but the clients are "
                           f"{', '.join(sorted(known)[:5])} …")
+
+
+def _check_trainable(context: Context, grid: ClientGrid) -> None:
+    """Refuse an objective that no client has anything for.
+
+    Raises:
+        ConfigError: Says what the clients have instead.
+    """
+    if any(client.train for client in grid.clients):
+        return
+    name = type(context.objective).__name__.lower()
+    held = sum(client.train for client in context.clients)
+    instead = (f": their {held:,} training preferences are ratings of single answers. Choose "
+               "objective=kto (or sft, which imitates the good ones)" if held else "")
+    raise ConfigError(f"objective={name} learns from a {context.objective.learns_from}, and none "
+                      f"of the {len(grid.clients)} clients has one to train on{instead}")
 
 
 def _resume(context: Context, folder: Path, grid: ClientGrid,

@@ -19,10 +19,12 @@ def run(context: Context) -> None:
     population = partition(context.source.preferences(), config.partition, config.run.seed)
     missing = left_out(context.source)
     population = replace(population, counts={**missing, **population.counts})
-    write_population(context.run.folder("partition"), population, summarise(population))
+    summary = summarise(population)
+    write_population(context.run.folder("partition"), population, summary)
     context.progress.message(
         f"partition: {len(population.shards)} clients, "
-        f"{sum(len(shard.preferences) for shard in population.shards)} pairs"
+        f"{sum(len(shard.preferences) for shard in population.shards)} "
+        f"{'preferences' if summary.get('ratings') else 'pairs'}"
         + (f"; left out: {_in_words(missing)}" if missing else ""))
 
 

@@ -41,15 +41,15 @@ def stages(deployed: bool) -> dict[str, Stage]:
         else Stage("partition", partition.run, ("data", "partition", "run.seed")),
         Stage("sft", sft, ("tutor", "sft", "runtime.autocast", "run.seed")),
         Stage("select", select.run,
-              ("selector", "objective", "strategy", "select", "faults", "runtime.autocast",
-               "run.seed"),
+              ("selector", "objective", "personal", "strategy", "select", "faults",
+               "runtime.autocast", "run.seed"),
               after=("partition",), needs_clients=True, grows="select.rounds"),
         Stage("label", label.run, ("tutor.model", "label"), after=("select", "sft"),
               optional=("sft",)),
         Stage("align", align, ("tutor", "align"), after=("label", "sft"), optional=("sft",)),
         Stage("rlhf", rlhf.run,
-              ("tutor", "selector.tokens_per_forward", "objective", "strategy", "rlhf", "faults",
-               "reward", "runtime.autocast", "run.seed"),
+              ("tutor", "selector.tokens_per_forward", "objective", "personal", "strategy", "rlhf",
+               "faults", "reward", "runtime.autocast", "run.seed"),
               after=("partition", "sft"), optional=("sft",), needs_clients=True,
               grows="rlhf.rounds"),
         Stage("evaluate", evaluate.run, ("evaluate",),
@@ -87,7 +87,7 @@ def check(context: Context, names: list[str]) -> None:
         check_reward(context.config, context.source)
     for name in {"sft", "align"} & set(names):
         check_processes(context.config, name)
-    assert context.strategy is not None  # built by looking at it
+    assert context.strategy is not None and context.personal is not None  # built by looking at it
 
 
 def _check_objective(context: Context, names: list[str]) -> None:
@@ -98,6 +98,11 @@ def _check_objective(context: Context, names: list[str]) -> None:
             f"to the stage {stage}, run.stages has {other[stage]}: "
             + ("use run.stages=[partition,rlhf,evaluate]" if stage == "rlhf" else
                "choose objective=dpo or sft, or run.stages with select"))
+    if context.objective.needs_context and {"label", "align"} & set(names):
+        raise ConfigError(
+            f"objective={context.config.objective['_target_'].rpartition('.')[2].lower()} judges "
+            "for a person whose answers stay at the client, so the server cannot label with it: "
+            "use run.stages=[partition,select,evaluate]")
 
 
 def all_done(context: Context, names: list[str]) -> bool:

@@ -8,7 +8,7 @@ from fedrlhf.errors import ConfigError
 from fedrlhf.federation.client_grid import ClientGrid
 from fedrlhf.federation.messages import to_arrays
 from fedrlhf.files import read_json, write_json
-from fedrlhf.models.adapters import AdapterSlot
+from fedrlhf.models.slot import Slot
 from fedrlhf.rewards.open import check_weights
 from fedrlhf.seeding import seed_for
 from fedrlhf.stages.context import Context
@@ -48,7 +48,7 @@ def run(context: Context) -> None:
             for node in grid.nodes})
 
 
-def policy_grid(context: Context, slot: AdapterSlot) -> ClientGrid:
+def policy_grid(context: Context, slot: Slot) -> ClientGrid:
     """Return a way to the clients that brings them the reference policy, if it is no base model."""
     grid = context.client_grid(slot.layout.digest)
     start = start_policy(context)
@@ -67,7 +67,7 @@ def policy_folder(context: Context, index: int) -> Path:
     return context.run.path / "rlhf" / (POLICY if shared(context) else f"{POLICY}_{index}")
 
 
-def load_policies(context: Context, slot: AdapterSlot) -> list[np.ndarray]:
+def load_policies(context: Context, slot: Slot) -> list[np.ndarray]:
     """Read the one trained policy, or those of all clients in the order of their numbers."""
     count = 1 if shared(context) else 1 + max(own_policies(context).values())
     return [slot.load(policy_folder(context, index)) for index in range(count)]

@@ -4,7 +4,7 @@ import numpy as np
 
 from fedrlhf.federation.client_grid import ClientGrid
 from fedrlhf.files import read_json, write_json
-from fedrlhf.models.adapters import AdapterSlot
+from fedrlhf.models.slot import Slot
 from fedrlhf.seeding import seed_for
 from fedrlhf.selectors.judge import Judge
 from fedrlhf.selectors.voting import judge_with_all
@@ -32,7 +32,7 @@ def _save_grouping(context: Context, grid: ClientGrid) -> None:
         grid.client(node).client_id: selector_of(node) for node in grid.nodes})
 
 
-def load_selectors(context: Context, slot: AdapterSlot) -> list[np.ndarray]:
+def load_selectors(context: Context, slot: Slot) -> list[np.ndarray]:
     """Read the trained selectors in the order of their numbers."""
     count = len(list((context.run.path / "select").glob("selector_*")))
     return [slot.load(adapter_folder(context, index)) for index in range(count)]

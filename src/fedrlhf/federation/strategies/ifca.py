@@ -60,9 +60,9 @@ class Ifca(SelectorStrategy):
                 reply.content.array_records[ARRAYS])) for reply in replies}
         return super().aggregate_train(server_round, replies)
 
-    def place_clients(self, arrays: ArrayRecord, grid: ClientGrid) -> None:
+    def place_clients(self, arrays: ArrayRecord, grid: ClientGrid, server_round: int) -> None:
         """Let every client choose among the final selectors; who cannot keeps its last choice."""
-        for node, losses in rank(grid.nodes, arrays, grid, 0, self.selectors).items():
+        for node, losses in rank(grid.nodes, arrays, grid, server_round, self.selectors).items():
             if not np.isnan(losses).all():
                 self.grouping[node] = int(np.nanargmin(losses))
 
