@@ -49,6 +49,26 @@ def test_moments_of_another_adapter_are_refused(composed: Composer) -> None:
             adapter(policy, 0), seed=1, private={"optimizer.square_avg": np.zeros(3, np.float32)}))
 
 
+def test_frozen_parameters_have_zeros() -> None:
+    """A parameter without a gradient is written as if it had not begun, and read back so."""
+    import torch
+
+    from fedrlhf.objectives.kept import optimizer_arrays, restore_optimizer
+
+    trained, frozen = (torch.nn.Parameter(torch.ones(2, count)) for count in (1, 2))
+    optimizer = torch.optim.AdamW([trained, frozen])
+    assert optimizer_arrays(optimizer) == {}
+    trained.grad = torch.full((2, 1), 2.0)
+    optimizer.step()
+    found = optimizer_arrays(optimizer)
+    np.testing.assert_allclose(found["optimizer.exp_avg"], [0.2, 0.2, 0, 0, 0, 0])
+    np.testing.assert_array_equal(found["optimizer.step"], [1, 0])
+    again = torch.optim.AdamW([trained, frozen])
+    restore_optimizer(again, found)
+    for name, values in optimizer_arrays(again).items():
+        np.testing.assert_array_equal(values, found[name])
+
+
 SMALL = ("objective.local_steps=1", "objective.batch_size=3", "objective.completions=2",
          "objective.max_new_tokens=8", "objective.max_length=64")
 

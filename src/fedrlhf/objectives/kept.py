@@ -16,11 +16,12 @@ def optimizer_arrays(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
     """Return the optimiser's state by name: one flat float32 vector for each kind of moment.
 
     Adam's are ``optimizer.step``, ``optimizer.exp_avg`` and ``optimizer.exp_avg_sq``, each over
-    all parameters one after another. An optimiser without memory gives none.
+    all parameters one after another; a parameter that was frozen has zeros, as at the beginning.
+    An optimiser without memory gives none.
     """
-    states = [optimizer.state[parameter] for parameter in _parameters(optimizer)]
-    names = sorted({name for state in states for name in state})
-    return {_PREFIX + name: torch.cat([_flat(state[name]) for state in states]).cpu().numpy()
+    parameters = _parameters(optimizer)
+    names = sorted({name for one in parameters for name in optimizer.state.get(one, {})})
+    return {_PREFIX + name: torch.cat([_flat(optimizer, one, name) for one in parameters]).numpy()
             for name in names}
 
 
@@ -33,7 +34,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, kept: Mapping[str, np.nd
     parameters = _parameters(optimizer)
     for name in (name for name in kept if name.startswith(_PREFIX)):
         vector, kind = torch.from_numpy(kept[name]), name.removeprefix(_PREFIX)
-        sizes = [1 if kind == "step" else parameter.numel() for parameter in parameters]
+        sizes = [_size(parameter, kind) for parameter in parameters]
         if sum(sizes) != vector.numel():
             raise RunFailed(f"this client kept {vector.numel()} values of {name}, but what it "
                             f"trains needs {sum(sizes)}: the adapter or the optimiser changed; "
@@ -49,5 +50,12 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _flat(value: Tensor) -> Tensor:
-    return value.detach().float().cpu().flatten()
+def _size(parameter: Parameter, kind: str) -> int:
+    return 1 if kind == "step" else parameter.numel()
+
+
+def _flat(optimizer: torch.optim.Optimizer, parameter: Parameter, kind: str) -> Tensor:
+    value = optimizer.state.get(parameter, {}).get(kind)
+    if value is None:
+        return torch.zeros(_size(parameter, kind))
+    return value.detach().float().cpu().flatten()  # type: ignore[no-any-return]
