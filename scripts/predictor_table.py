@@ -38,7 +38,8 @@ def _cell(values: list[float], form: str) -> str:
     interval = t_interval(values, 0.95)
     if interval is None:
         return text
-    return f"{text} [{', '.join(form.format(end) for end in interval)}]"
+    low = max(interval[0], 0.0) if form.endswith("0f}") else interval[0]  # a count is not negative
+    return f"{text} [{form.format(low)}, {form.format(interval[1])}]"
 
 
 if __name__ == "__main__":

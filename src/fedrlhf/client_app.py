@@ -80,14 +80,15 @@ def validate(message: Message, context: Context) -> Message:
     adapters = {"validation_loss": shared}
     if site.personal.separate:
         adapters["validation_loss_personal"] = personal_adapter(site, message, shared)
-    held_out = [one for one in _of_use(site, site.shard.validation) if not one.tie]
+    held_out = _of_use(site, site.shard.validation)  # a rating of one half is a share as well
     losses = objective.losses(site.config, held_out, list(adapters.values()),
                               reference_of(message))
     metrics = {name: float(loss) for name, loss in zip(adapters, losses, strict=True)}
     predicted = objective.predict_shares(site.config, held_out, shared)
     if predicted:
         metrics["alignment_score"] = float(alignment_scores(predicted).mean())
-    return reply(message, MetricRecord({EXAMPLES: len(held_out), **metrics}))
+    return reply(message, MetricRecord({EXAMPLES: sum(not one.tie for one in held_out),
+                                        **metrics}))
 
 
 @app.evaluate("rank")
