@@ -2,8 +2,7 @@
 # FedRLHF's knob: personal against shared reward over lambda, federated, local only and centralised.
 #
 #   bash scripts/sweep_lambda.sh                 runs/lambda: 9 runs, one page comparison.html
-#   bash scripts/sweep_lambda.sh run.seed=1      more overrides; run.dir=… for another folder,
-#                                                reward.weight=… for other lambdas
+#   bash scripts/sweep_lambda.sh run.seed=1      more overrides; run.dir=… for another folder
 #
 # The same command again goes on where it stopped.
 set -euo pipefail
