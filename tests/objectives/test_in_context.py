@@ -12,11 +12,12 @@ import torch
 from fedrlhf.config import build, load, schema
 from fedrlhf.errors import ConfigError, RunFailed
 from fedrlhf.objectives.base import LocalTask
+from fedrlhf.objectives.in_context import halves
 from fedrlhf.objectives.predictor import Predictor
 from fedrlhf.objectives.variational import Variational
 from fedrlhf.rewards.base import Client
 from fedrlhf.rewards.predictor import PredictorReward
-from fedrlhf.selectors.predictor import padded, predictor_loss
+from fedrlhf.selectors.predictor import Embedded, padded, predictor_loss
 from fedrlhf.selectors.questions import questions_of
 from fedrlhf.types import CompletionPair, Preference, PreferencePair, Rating
 
@@ -49,6 +50,31 @@ def predictor(compose: Compose, *more: str) -> tuple[schema.Config, Predictor]:
     config = compose("objective=predictor", "objective.feed_forward=8", "objective.heads=2",
                      "objective.layers=1", *more)
     return config, build(config.objective, "objective")
+
+
+def test_halves_are_a_person_s_own() -> None:
+    """Of a, b, a, a, b, c: a1 and a3 against a2, b1 against b2; c has nothing beside it."""
+    shard = [Embedded(person, np.zeros((2, 1)), np.array([1.0, 0.0])) for person in "abaabc"]
+    places = {id(one): place for place, one in enumerate(shard)}
+    found = [tuple([places[id(one)] for one in part] for part in task) for task in halves(shard)]
+    assert found == [([0, 3], [2]), ([2], [0, 3]), ([1], [4]), ([4], [1])]
+
+
+def test_shares_are_predicted_by_the_same_person_s_answers(composed: Compose) -> None:
+    """In one shard with another person, ann's shares are those that her own shard gives."""
+    config, objective = predictor(composed)
+    adapter = objective.open(config).slot.initial(0)
+    mine, others = answers("ann"), answers("bob", sign=-1)
+
+    def shares(held: list[Preference], known: list[Preference] | None) -> np.ndarray:
+        found = objective.predict_shares(config, held, adapter, known)
+        return np.array([one.shares for one in found])
+
+    alone = shares(mine[8:], mine[:8])
+    both = shares([*mine[8:], *others[8:]], [*mine[:8], *others[:8]])
+    np.testing.assert_allclose(both[:len(alone)], alone, atol=1e-6)
+    assert np.abs(shares(mine[8:], others[:8]) - alone).max() > 1e-5
+    np.testing.assert_allclose(shares([*mine, *others], None)[:8], shares(mine, None), atol=1e-6)
 
 
 def test_a_step_is_the_gradient_of_the_formula(composed: Compose) -> None:

@@ -18,7 +18,7 @@ from fedrlhf.selectors.embeddings import POOLINGS, Embedder, shared_embedder
 from fedrlhf.selectors.in_context import InContextJudge
 from fedrlhf.selectors.predictor import Embedded
 from fedrlhf.selectors.questions import Question
-from fedrlhf.selectors.tasks import Task, draw_tasks, with_others
+from fedrlhf.selectors.tasks import Task, by_person, draw_tasks, with_others
 from fedrlhf.types import Preference
 
 
@@ -108,18 +108,19 @@ class InContext(Offline):
                         f"selector.max_tokens={judge.embedder.max_tokens}")
 
 
-def halves(questions: Sequence[Embedded]) -> list[tuple[list[Embedded], list[Embedded]]]:
-    """Split a client's questions into context and targets, twice: each half asks for the other.
+def halves(questions: Sequence[Embedded]) -> list[Task]:
+    """Split each person's questions into context and targets, twice: each half asks for the other.
 
-    Questions of even and of odd place, so that every question is asked for once.
+    A person's questions of even and of odd place, so that every question is asked for once, but
+    not that of a person who answered no other.
     """
-    even, odd = list(questions[::2]), list(questions[1::2])
-    return [(even, odd), (odd, even)] if odd else []
+    parts = [(own[::2], own[1::2]) for own in by_person(questions).values() if len(own) > 1]
+    return [task for even, odd in parts for task in ((even, odd), (odd, even))]
 
 
 @torch.no_grad()
 def mean_loss(loss: Callable[[list[Task]], Tensor],
-              parts: Sequence[tuple[list[Embedded], list[Embedded]]]) -> float:
+              parts: Sequence[Task]) -> float:
     """Return the mean loss over tasks; NaN without any."""
     found: list[Any] = [loss([part]).item() for part in parts]
     return float(np.mean(found)) if found else float("nan")

@@ -37,9 +37,15 @@ def draw_tasks(questions: Sequence[Embedded], batch: Sequence[int],
     return tasks
 
 
+def by_person(questions: Sequence[Embedded]) -> dict[str, list[Embedded]]:
+    """Return each person's questions, people and questions in the order in which they come."""
+    found: dict[str, list[Embedded]] = {}
+    for question in questions:
+        found.setdefault(question.person, []).append(question)
+    return found
+
+
 def with_others(questions: Sequence[Embedded]) -> list[Embedded]:
     """Return the questions of those who answered at least two: one of them has no context."""
-    counts: dict[str, int] = {}
-    for question in questions:
-        counts[question.person] = counts.get(question.person, 0) + 1
-    return [question for question in questions if counts[question.person] > 1]
+    people = by_person(questions)
+    return [question for question in questions if len(people[question.person]) > 1]
