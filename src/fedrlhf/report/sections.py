@@ -84,7 +84,8 @@ def _left_out(population: Facts) -> list[str]:
     for name, count in sorted(counts.items()):
         noun, _, reason = name.partition("_")
         words = _REASONS.get(reason, plain(reason.replace("_", " ")))
-        found.append(f"{counted(count, noun.removesuffix('s'))} {words}")
+        found.append(f"{counted(count, noun.removesuffix('s'))} {words}" if noun.endswith("s")
+                     else f"{plain(noun)} {words} ({count:,.0f})")
     return [f"Left out or incomplete: {'; '.join(found)}."]
 
 

@@ -81,7 +81,7 @@ def test_a_file_that_teaches_nothing_is_an_error(tmp_path: Path) -> None:
     row = {"user": "u", "session": "s", "turn": 0, "prompt": "?", "answer": "a",
            "policy": {"id": "p"}}
     path.write_text(f"{json.dumps(row)}\n{{}}\n")
-    with pytest.raises(DataError, match="1 rows that are set aside, 1 no trace"):
+    with pytest.raises(DataError, match="1 rows set aside, 1 no trace"):
         source(path).preferences()
 
 

@@ -15,7 +15,7 @@ from fedrlhf.data.traces.training_data import Rules, UserData, fate_counts, trai
 from fedrlhf.errors import DataError
 from fedrlhf.types import Preference
 
-BAD_ROWS = "rows that are set aside"
+BAD_ROWS = "rows set aside"
 
 
 class TracesSource:
