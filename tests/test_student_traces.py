@@ -68,7 +68,8 @@ def test_planted_groups_are_found(study: ModuleType, plain: tuple[object, object
 def test_only_constraints_stop_leaks(study: ModuleType, plain: tuple[object, object]) -> None:
     """Tutors for thumbs and for two channels leak more than the logging policy.
 
-    With the constraint the two-channel one nearly never does. The learning channel alone gives the tutor that teaches most, and the least liked one.
+    With the constraint the two-channel one nearly never does. The learning channel alone gives the
+    tutor that teaches most, and the least liked one.
     """
     found = study.optimisation(*plain)
     assert found["logging | leaks"] == pytest.approx(logging_policy().leaks)

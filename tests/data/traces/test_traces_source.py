@@ -68,7 +68,8 @@ def test_settings_reach_the_rules() -> None:
 
 @pytest.mark.parametrize("override", [
     "data.reward_lambda=2", "data.kappa=-1", "data.gap=1", "data.gap=nan",
-    "data.cap_per_user=0", "data.feedback_clip=0", "data.gaming_seconds=-1", "data.channels=[fun]", "data.channels=[]"])
+    "data.cap_per_user=0", "data.feedback_clip=0", "data.gaming_seconds=-1",
+    "data.channels=[fun]", "data.channels=[]"])
 def test_refused_settings(override: str) -> None:
     """The message names the key."""
     with pytest.raises(ConfigError, match=override.partition("=")[0]):
