@@ -224,7 +224,7 @@ def test_an_own_reward_model_learns_the_persons_taste_alone() -> None:
 
 def test_a_process_holds_a_bounded_number_of_own_reward_models(
         monkeypatch: pytest.MonkeyPatch) -> None:
-    """Room for one: the one that was asked for last stays, the other is trained to the same bits."""
+    """Room for one: what was asked for last stays, the other is trained to the same bits."""
     monkeypatch.setattr(own, "_MOST", 1)
     monkeypatch.setattr(own, "_trained", own.OrderedDict())
     config = load([*ONLINE, *small()])

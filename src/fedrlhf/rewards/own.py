@@ -18,7 +18,7 @@ from fedrlhf.seeding import seed_for
 from fedrlhf.selectors.reward_model import open_reward_model
 from fedrlhf.types import PreferencePair, Prompt, only_pairs
 
-_MOST = 256  # adapters that a process holds; one that was dropped is trained again, to the same bits
+_MOST = 256  # adapters that a process holds; one that was dropped is trained again
 _trained: OrderedDict[str, np.ndarray] = OrderedDict()  # by a digest of all that decides them
 
 
