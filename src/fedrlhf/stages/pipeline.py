@@ -45,7 +45,7 @@ def stages(deployed: bool) -> dict[str, Stage]:
                "runtime.autocast", "run.seed"),
               after=("partition",), needs_clients=True, grows="select.rounds"),
         Stage("label", label.run, ("tutor.model", "label"), after=("select", "sft"),
-              optional=("sft",)),
+              optional=("sft",), needs_clients=True),  # with label.aggregate
         Stage("align", align, ("tutor", "align"), after=("label", "sft"), optional=("sft",)),
         Stage("rlhf", rlhf.run,
               ("tutor", "selector.tokens_per_forward", "objective", "personal", "strategy", "rlhf",
@@ -98,11 +98,13 @@ def _check_objective(context: Context, names: list[str]) -> None:
             f"to the stage {stage}, run.stages has {other[stage]}: "
             + ("use run.stages=[partition,rlhf,evaluate]" if stage == "rlhf" else
                "choose objective=dpo or sft, or run.stages with select"))
-    if context.objective.needs_context and {"label", "align"} & set(names):
+    if (context.objective.needs_context and context.config.label.aggregate is None
+            and {"label", "align"} & set(names)):
         raise ConfigError(
             f"objective={context.config.objective['_target_'].rpartition('.')[2].lower()} judges "
             "for a person whose answers stay at the client, so the server cannot label with it: "
-            "use run.stages=[partition,select,evaluate]")
+            "let the clients judge with label.aggregate=mean (min, max, adaptive, borda), or use "
+            "run.stages=[partition,select,evaluate]")
 
 
 def all_done(context: Context, names: list[str]) -> bool:
