@@ -55,8 +55,8 @@ _POSITIVE = ("partition.alpha", "select.reply_timeout", "rlhf.reply_timeout",
              "sft.learning_rate", "sft.epochs", "label.sampling.temperature",
              "label.adaptive.temperature", "evaluate.sampling.temperature", "cluster.cpus")
 _SHARES = ("label.adaptive.decay", "partition.validation", "partition.test",
-           "select.screen.max_failures", "rlhf.screen.max_failures", "align.warmup_ratio", "sft.warmup_ratio",
-           "selector.adapter.dropout", "tutor.adapter.dropout")
+           "select.screen.max_failures", "rlhf.screen.max_failures", "align.warmup_ratio",
+           "sft.warmup_ratio", "selector.adapter.dropout", "tutor.adapter.dropout")
 _FAULTS = ("raise", "nan", "shape", "inflate", "exit")
 
 

@@ -142,7 +142,7 @@ class _Asking:
                 wrong[client] = (reply.error.reason or "unknown").splitlines()[-1]
                 continue
             record: Mapping[str, Any] = reply.content.metric_records.get(METRICS, MetricRecord())
-            told = record.get("shares")
+            told: Any = record.get("shares")
             if reason := fault(told, sizes):
                 wrong[client] = reason
             else:
