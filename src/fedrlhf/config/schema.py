@@ -14,6 +14,7 @@ from fedrlhf.config.rewards import Reward
 
 STAGES = ("partition", "sft", "select", "label", "align", "rlhf", "evaluate")
 FEDERATED = ("select", "rlhf")  # the stages in which clients train
+ASKS_CLIENTS = (*FEDERATED, "label", "evaluate")  # where costs.json is; label: if clients score
 TRAINS_POLICY = ("sft", "align", "rlhf")  # each leaves the tutor's adapter in <stage>/policy
 MAIN_JOB = ("partition", "select", "label", "align", "evaluate")
 
