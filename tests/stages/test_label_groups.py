@@ -1,21 +1,16 @@
 """Clients score the server's completions and the server joins the scores, over the local engine."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
-import fedrlhf
 from fedrlhf.config.label import AGGREGATIONS, Adaptive
-from fedrlhf.errors import RunFailed
 from fedrlhf.evaluation.alignment import fairness_index
 from fedrlhf.rewards.aggregate import adaptive_reward, served
 from fedrlhf.stages.join_groups import joiner
 from fedrlhf.stages.label import group_rows
-from fedrlhf.stages.label_groups import Joined, joint_rewards, pair_gaps, unlike_the_others
+from fedrlhf.stages.label_groups import Joined, pair_gaps, unlike_the_others
 from fedrlhf.types import CompletionPair
 
 BATCHES = [[np.random.default_rng(10 * b + q).dirichlet(np.ones(4), size=3) for q in range(5)]
@@ -82,7 +77,8 @@ def test_rows_have_the_gap_and_who_agrees() -> None:
     one = Joined(["a", "b"], np.array([[0.6, 0.1, 0.3, -1], [0.2, 0.5, 0.3, -1]]),
                  np.array([0.5, 0.3, 0.3, np.nan]))
     texts = ["w", "x", "y", "z"]
-    pairs = [(7, CompletionPair("q", texts[i], texts[j])) for i in range(4) for j in range(i + 1, 4)]
+    pairs = [(7, CompletionPair("q", texts[i], texts[j]))
+             for i in range(4) for j in range(i + 1, 4)]
     rows = group_rows(pairs, pair_gaps([one]), margin=0.0, conversational=False)
     assert [(row["chosen"], row["rejected"]) for row in rows] == [("w", "x"), ("w", "y")]
     assert [row["log_odds"] for row in rows] == pytest.approx([0.2, 0.2])
