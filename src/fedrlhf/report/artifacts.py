@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from fedrlhf.config.schema import FEDERATED, STAGES, TRAINS_POLICY
+from fedrlhf.config.schema import ASKS_CLIENTS, FEDERATED, STAGES, TRAINS_POLICY
 from fedrlhf.errors import UserError
 from fedrlhf.files import read_json
 from fedrlhf.tracking.metrics import read_metrics
@@ -124,7 +124,7 @@ def read_artifacts(run: RunDirectory) -> Artifacts:
     text, config = _read_config(path / CONFIG)
     stages = {name: read_object(path / name / "stage.json") for name in STAGES
               if (path / name / "stage.json").exists()}
-    costs = {kind.rpartition(".")[2]: facts(cost) for stage in (*FEDERATED, "evaluate")
+    costs = {kind.rpartition(".")[2]: facts(cost) for stage in ASKS_CLIENTS
              for kind, cost in read_object(path / stage / "costs.json").items()}
     federated = path / federated_stage(path)
     grouping = read_object(federated / "grouping.json")

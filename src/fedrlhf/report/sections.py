@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fedrlhf.report import plots
 from fedrlhf.report.artifacts import Artifacts, Facts, facts, finite, numbers, rows
 from fedrlhf.report.parts import Fact, Section, Table
+from fedrlhf.report.rewards import reward_curve
 from fedrlhf.report.rounds import (
     Round,
     losses_by_selector,
@@ -85,7 +86,8 @@ def _left_out(population: Facts) -> list[str]:
     for name, count in sorted(counts.items()):
         noun, _, reason = name.partition("_")
         words = _REASONS.get(reason, plain(reason.replace("_", " ")))
-        found.append(f"{counted(count, noun.removesuffix('s'))} {words}")
+        found.append(f"{counted(count, noun.removesuffix('s'))} {words}" if noun.endswith("s")
+                     else f"{plain(noun)} {words} ({count:,.0f})")
     return [f"Left out or incomplete: {'; '.join(found)}."]
 
 
@@ -96,8 +98,10 @@ def selectors(artifacts: Artifacts) -> Section:
     validation = {record.number: record.validation for record in rounds
                   if record.validation is not None}
     chance = str(artifacts.setting("objective._target_")).endswith((".Choice", ".Reward", ".Dpo"))
+    # The loss of a policy gradient says nothing; the section of the rewards shows what it did.
+    drawn = bool(losses) and not reward_curve(artifacts)
     pictures = [plots.learning_curves(losses, validation, warmup_rounds(artifacts)[1],
-                                      chance, artifacts.federated == "rlhf")] if losses else []
+                                      chance, artifacts.federated == "rlhf")] if drawn else []
     rejected = _rejections(rounds)
     title, trained, sent = "The selectors", "a selector", "adapters"
     if artifacts.federated == "rlhf":

@@ -45,7 +45,7 @@ def stages(deployed: bool) -> dict[str, Stage]:
                "runtime.autocast", "run.seed"),
               after=("partition",), needs_clients=True, grows="select.rounds"),
         Stage("label", label.run, ("tutor.model", "label"), after=("select", "sft"),
-              optional=("sft",)),
+              optional=("sft",), needs_clients=True),  # with label.aggregate
         Stage("align", align, ("tutor", "align"), after=("label", "sft"), optional=("sft",)),
         Stage("rlhf", rlhf.run,
               ("tutor", "selector.tokens_per_forward", "objective", "personal", "strategy", "rlhf",
@@ -106,10 +106,11 @@ def _check_context(config: schema.Config, names: list[str]) -> None:
     """Refuse what leaves a judge without a person's answers."""
     name = config.objective["_target_"].rpartition(".")[2].lower()
     settings = config.partition
-    if {"label", "align"} & set(names):
+    if config.label.aggregate is None and {"label", "align"} & set(names):
         raise ConfigError(
             f"objective={name} judges for a person whose answers stay at the client, so the server "
-            "cannot label with it: use run.stages=[partition,select,evaluate]")
+            "cannot label with it: let the clients judge with label.aggregate=mean (min, max, "
+            "adaptive, borda), or use run.stages=[partition,select,evaluate]")
     if "evaluate" in names and settings.validation == 0:
         raise ConfigError(f"objective={name} knows a client by its validation split, and "
                           "partition.validation is 0")
