@@ -14,7 +14,7 @@ from fedrlhf.objectives.offline import Prepared
 from fedrlhf.selectors.in_context import PredictorJudge, open_predictor
 from fedrlhf.selectors.predictor import PreferencePredictor, padded, predictor_loss
 from fedrlhf.selectors.questions import Predicted, Question, questions_of
-from fedrlhf.selectors.tasks import Task, by_person
+from fedrlhf.selectors.tasks import Task
 from fedrlhf.types import Preference
 
 
@@ -80,19 +80,17 @@ class Predictor(InContext):
     def predict_shares(self, config: schema.Config, held_out: Sequence[Preference],
                        adapter: np.ndarray,
                        context: Sequence[Preference] | None = None) -> list[Predicted]:
-        """Predict the shares of every question that fits, by the same person's answers.
+        """Predict the shares of every question that fits.
 
-        Of somebody without an answer in the context all of the client's are known.
+        With a context by all of it, as the judge of a client knows the client; without, each half
+        of a person's questions by the other.
         """
         judge = self.open(config)
         judge.slot.write(adapter)
         questions = self.questions(held_out)
         embedded, fits = judge.encode(questions)
         if context is not None:
-            known = judge.with_context(context).context
-            people = by_person(known)
-            parts = [(people.get(person, known), own)
-                     for person, own in by_person(embedded).items()]
+            parts = [(judge.with_context(context).context, embedded)]
         else:
             parts = halves(embedded)
         keys = {id(one): questions[place].key for one, place in zip(embedded, fits, strict=True)}
