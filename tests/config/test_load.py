@@ -93,6 +93,8 @@ def test_objective_builds() -> None:
     ("select.round=3", ["'select.round'", "Did you mean select.rounds?"]),
     ("stratgy=fedbis", ["'stratgy'", "Did you mean strategy?"]),
     ("local_steps=3", ["'local_steps'", "Did you mean objective.local_steps?"]),
+    ("reward=learning", ["reward/shared=…", "reward/personal=…", "'reward=learning'"]),
+    ("reward.weights.ann=0.3", ["+reward.weights.ann=…"]),
     ("+select.nope=3", ["'select.nope'"]),
     ("+nope.deep=3", ["'nope'"]),
     ("nope=3", ["nope=3"]),

@@ -15,6 +15,8 @@ from fedrlhf.config import schema
 from fedrlhf.models.adapters import NAME
 from fedrlhf.objectives.online_dpo import best_and_worst
 from fedrlhf.objectives.policy import Policy
+from fedrlhf.objectives.ppo import values_of
+from fedrlhf.objectives.value_head import value_head
 
 Composer = Callable[..., schema.Config]
 
@@ -206,3 +208,22 @@ def test_micro_batches_do_not_matter(composed: Composer, name: str) -> None:
         found.append((objective.backward(policy, made, advantages, 0.1), gradient(policy)))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
     np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-5)
+
+
+def test_micro_batches_do_not_matter_to_ppo(composed: Composer) -> None:
+    """Nor to what the value head learns: its gradient is the same, too."""
+    found = []
+    for budget in (4096, 16):
+        objective, policy = opened(composed(
+            "objective=ppo", f"selector.tokens_per_forward={budget}"))
+        policy.slot.write(adapter(policy, 0))
+        made = rollouts(policy)
+        head = value_head(policy.base, {})
+        torch.nn.init.constant_(head.weight, 0.01)
+        credit = objective.credit(made, values_of(policy, head, made.written), 0.1)
+        loss = objective.backward(policy, head, made, credit)
+        found.append((loss, gradient(policy), head.weight.grad.numpy()))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-4)
+    for whole, parts in zip(found[0][1:], found[1][1:], strict=True):
+        assert np.abs(whole).max() > 1e-3
+        np.testing.assert_allclose(whole, parts, atol=1e-4)

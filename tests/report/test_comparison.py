@@ -9,7 +9,7 @@ import pytest
 from made_runs import EVIL, Page, make_run, settings
 
 from fedrlhf.errors import UserError
-from fedrlhf.report.compare import write_comparison
+from fedrlhf.report.compare import headings, write_comparison
 from fedrlhf.report.console import print_comparison
 from fedrlhf.tracking.run_directory import RunDirectory
 
@@ -144,3 +144,13 @@ def test_the_same_configuration_without_results(
     text = capsys.readouterr().out
     assert "mean [" not in text
     assert "a/run" in text
+
+
+def test_long_names_are_told_apart() -> None:
+    """Columns are narrow; the jobs of a sweep differ at the ends of their names."""
+    assert headings(["a", "b" * 30]) == ["a", "b" * 23 + "…"]
+    job = "experiment-tutor_fedrlhf{}__reward.weight-{}"
+    assert headings([job.format("", 0), job.format("", 0.5)]) == [
+        "…reward.weight-0", "…reward.weight-0.5"]
+    assert headings([job.format("", 0), job.format("_local", 0)]) == [
+        "…fedrlhf__reward.weight-0", "…fedrlhf_local__reward.weight-0"]

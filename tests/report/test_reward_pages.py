@@ -9,16 +9,18 @@ from made_runs import make_run, put, settings, write_text
 from fedrlhf.report.artifacts import Artifacts, read_artifacts
 from fedrlhf.report.compare import comparison_of
 from fedrlhf.report.page import page_of
-from fedrlhf.report.rewards import knob, reward_curve
+from fedrlhf.report.rewards import knob, mean_curves, reward_curve
 
 
 def run_with(path: Path, weight: float, shared: float, personal: float, *,
-             strategy: str = "FedBis", seed: int = 0, pooled: bool = False) -> Artifacts:
+             strategy: str = "FedBis", seed: int = 0, pooled: bool = False,
+             objective: str = "rloo.Rloo", mix: str = "convex") -> Artifacts:
     """Make a run that reached these rewards with this lambda."""
     config = settings(
         run__seed=seed, partition__pool_training=pooled,
         strategy___target_=f"fedrlhf.federation.strategies.{strategy}")
-    config["reward"] = {"weight": weight, "mix": "convex"}
+    config["reward"] = {"weight": weight, "mix": mix}
+    config["objective"] = {"_target_": f"fedrlhf.objectives.{objective}"}
     results = {f"policy.{part}_after{end}": value + shift for part, value in (
         ("reward", 0.0), ("shared_reward", shared), ("personal_reward", personal))
         for end, shift in (("", 0.0), ("_low", -0.1), ("_high", 0.2))}
@@ -72,6 +74,34 @@ def test_methods_are_told_apart(tmp_path: Path) -> None:
     assert "The knob lambda" in page
     assert "Lines: personal against shared reward over lambda" in page
     assert "federated: rank correlation with lambda is -1.00 for the shared and +1.00" in page
+
+
+def test_other_objectives_and_mixtures_are_no_seeds(tmp_path: Path) -> None:
+    """What differs is named, and only that; no point joins what two objectives reached."""
+    runs = [run_with(tmp_path / f"{number}", weight, 1.0, 0.0, objective=objective, mix=mix)
+            for number, (weight, objective, mix) in enumerate((
+                (0.0, "rloo.Rloo", "convex"), (1.0, "rloo.Rloo", "convex"),
+                (0.0, "dpo.Dpo", "convex"), (1.0, "dpo.Dpo", "convex")))]
+    found = knob(runs)
+    assert set(found) == {"federated, rloo", "federated, dpo"}
+    assert {one.seeds for settings in found.values() for one in settings} == {1}
+    additive = [run_with(tmp_path / f"a{weight:g}", weight, 1.0, 0.0, mix="additive")
+                for weight in (0.0, 1.0)]
+    assert set(knob([*runs[:2], *additive])) == {"federated, convex", "federated, additive"}
+
+
+def test_curves_are_means_over_seeds(tmp_path: Path) -> None:
+    """Rewards 1 and 3 in the first round of two seeds: 2; the second round is of one run alone."""
+    runs = []
+    for seed, rewards in enumerate(([1], [3, 9])):
+        run = run_with(tmp_path / f"{seed}", 0.5, 0.0, 0.0, seed=seed).run
+        write_text(tmp_path / f"{seed}/rlhf/rounds.jsonl", "".join(
+            json.dumps({"server_round": n, "client_metrics": {"ann": {
+                "completions": 8, "reward": r, "shared_reward": 0, "personal_reward": 0}}}) + "\n"
+            for n, r in enumerate(rewards, 1)))
+        runs.append(read_artifacts(run))
+    reached, = mean_curves(runs, 0.5)["federated"]
+    assert (reached.completions, reached.mean["reward"]) == (8, 2)
 
 
 def test_the_page_begins_with_the_rewards_that_were_trained_on(tmp_path: Path) -> None:

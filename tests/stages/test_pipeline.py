@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 import fedrlhf
 from fedrlhf.errors import UserError
+from fedrlhf.stages.pipeline import _judge_folders
 from fedrlhf.tracking.run_directory import model_digest
 
 pytestmark = pytest.mark.slow
@@ -88,6 +89,18 @@ def test_an_edited_model_is_noticed(tiny_llama: Path, tmp_path: Path) -> None:
     weights.write_bytes(content)
     with pytest.raises(UserError, match=r"models\.selector\.model: \w+ -> \w+"):
         fedrlhf.run(words)
+
+
+def test_a_judge_that_was_trained_anew_is_noticed(tmp_path: Path) -> None:
+    """The digest of each trained judge that a reward names, wherever it is a folder here."""
+    adapter = tmp_path / "select" / "selector_0" / "adapter_model.safetensors"
+    adapter.parent.mkdir(parents=True)
+    seen = []
+    for content in (b"one", b"two"):
+        adapter.write_bytes(content)
+        seen.append(_judge_folders({"shared": {"adapter": str(tmp_path / "select")},
+                                    "personal": {"folder": "/at/the/sites"}}))
+    assert [set(found) for found in seen] == [{"shared.adapter"}] * 2 and seen[0] != seen[1]
 
 
 def test_which_files_make_a_model(tmp_path: Path) -> None:

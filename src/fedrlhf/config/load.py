@@ -146,8 +146,11 @@ def _unknown_key(key: str, overrides: list[str]) -> str:
     if key.startswith("faults"):
         return ("faults of single clients are added with a plus: +faults.CLIENT=nan, "
                 f"got {shlex.join(overrides)!r}")
-    if key.startswith(("cluster.environment.", "cluster.secrets.")):
+    if key.startswith(("cluster.environment.", "cluster.secrets.", "reward.weights.")):
         return f"an entry of {key.rpartition('.')[0]} is added with a plus: +{key}=…"
+    if key in _PARTS:
+        return (f"{key} is chosen part by part: {' or '.join(f'{key}/{p}=…' for p in _PARTS[key])} "
+                f"(files of conf/{key}/), got {shlex.join(overrides)!r}")
     given = [word for word in overrides if re.match(re.escape(key) + r"[.=]", word.lstrip("+~"))]
     rest = [word for word in overrides if word not in given]
     known = _keys(OmegaConf.to_container(_compose(rest))) if given else []
@@ -158,6 +161,9 @@ def _unknown_key(key: str, overrides: list[str]) -> str:
     hint = f" Did you mean {' or '.join(alike)}?" if alike else ""
     return (f"there is no key {key!r} (in {given[0] if given else shlex.join(overrides)!r}).{hint} "
             "`fedrlhf config` prints every key and its value.")
+
+
+_PARTS = {"reward": ("shared", "personal")}  # sections whose components have a folder each
 
 
 def _added_keys(section: Any, prefix: str = "") -> list[str]:

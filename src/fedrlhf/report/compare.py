@@ -80,6 +80,15 @@ def run_names(runs: Sequence[Artifacts]) -> list[str]:
     return names
 
 
+def headings(names: Sequence[str]) -> list[str]:
+    """Return the names as columns have room for; if too little, without their common beginning."""
+    short = [plain(name, 24) for name in names]
+    if len(set(short)) == len(names):
+        return short
+    alike = os.path.commonprefix(list(names)).rstrip("_").rfind("_") + 1
+    return [f"{'…' if alike else ''}{plain(name[alike:], 40)}" for name in names]
+
+
 def _verdict(runs: Sequence[Artifacts], names: Sequence[str]) -> str:
     """Say which run is ahead and which ones cannot be told from it; over seeds, give the means."""
     if ranking := _ranking(runs):
@@ -154,7 +163,7 @@ def _results(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:
             rows += [[heading]] if heading else []
             rows.append([row.label, *(cell or ABSENT for cell in cells)])
             heading = ""
-    table = Table(("", *(plain(name, 24) for name in names)), rows, wide=True)
+    table = Table(("", *headings(names)), rows, wide=True)
     return Section("results", "Results", "Brackets hold each run's own interval; they say nothing "
                    "about other seeds.", notes=_caution(runs), tables=[table] if rows else [])
 
@@ -215,7 +224,7 @@ def _mean_losses(run: Artifacts) -> dict[int, float]:
 def _configuration(runs: Sequence[Artifacts], names: Sequence[str]) -> Section:
     rows = [[key, *values] for key, values in differing([run.config for run in runs]).items()]
     notes = [] if rows else ["The configurations do not differ."]
-    table = Table(("key", *(plain(name, 24) for name in names)), rows,
+    table = Table(("key", *headings(names)), rows,
                   text_columns=range(len(names) + 1), wide=True)
     return Section("config", "Differences in configuration",
                    "Keys whose values differ; run.dir is left out.", notes=notes,

@@ -76,7 +76,7 @@ def tradeoff(found: Mapping[str, Sequence[Setting]]) -> Picture:
         axes.margins(0.08)
 
     seeds = sorted({one.seeds for settings in found.values() for one in settings})
-    over = (f"95% intervals over {listed([str(n) for n in seeds])} seeds" if seeds[-1] > 1
+    over = (f"Intervals over {listed([str(n) for n in seeds])} seeds" if seeds[-1] > 1
             else "Intervals over clients, one seed")
     return picture("tradeoff", "Lines: personal against shared reward over lambda",
                    f"The numbers are lambda, the weight of the personal part. {over}. Up and right "
@@ -95,5 +95,6 @@ def efficiency(curves: Mapping[str, Sequence[Reached]], weight: float) -> Pictur
                       marker="o", markersize=3.5)
 
     return picture("efficiency", "Lines: reward against completions, a line a method",
-                   "While training, mean over the round's clients.", draw, height=260,
-                   keys=[Key(plain(name, 30), series(place)) for place, name in enumerate(curves)])
+                   "While training, mean over the round's clients and over seeds.", draw,
+                   height=260, keys=[Key(plain(name, 30), series(place))
+                                     for place, name in enumerate(curves)])

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from fedrlhf.report.artifacts import Artifacts, facts, finite, numbers
 from fedrlhf.report.rounds import strategy_name
 
 PARTS = ("reward", "shared_reward", "personal_reward")
+_TRAITS = ("objective._target_", "reward.mix", "personal._target_")
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,45 @@ def method(artifacts: Artifacts) -> str:
     return {"LocalOnly": "local only", "FedBis": "federated"}.get(name, name)
 
 
+def methods(runs: Sequence[Artifacts]) -> list[str]:
+    """Name how each run shares and, of objective, mixture and own models, what tells them apart."""
+    traits = [[str(run.setting(key) or "?").rpartition(".")[2].lower() for key in _TRAITS]
+              for run in runs]
+    differ = [len(set(values)) > 1 for values in zip(*traits, strict=True)]
+    return [", ".join([method(run), *compress(own, differ)])
+            for run, own in zip(runs, traits, strict=True)]
+
+
+def measured(runs: Sequence[Artifacts]) -> list[Artifacts]:
+    """Return the runs with a lambda and with rewards of both parts."""
+    return [run for run in runs if finite(run.setting("reward.weight")) is not None
+            and all(f"policy.{part}_after" in run.results for part in PARTS)]
+
+
+def mean_curves(runs: Sequence[Artifacts], weight: float) -> dict[str, list[Reached]]:
+    """Return each method's rewards along the rounds with one lambda, means over its seeds."""
+    members: dict[str, list[list[Reached]]] = defaultdict(list)
+    for name, run in zip(methods(runs), runs, strict=True):
+        if finite(run.setting("reward.weight")) == weight and (curve := reward_curve(run)):
+            members[name].append(curve)
+    return {name: [_mean_reached(rounds) for rounds in zip(*curves, strict=False)]
+            for name, curves in members.items()}
+
+
+def _mean_reached(reached: Sequence[Reached]) -> Reached:
+    def mean(values: Sequence[dict[str, float]]) -> dict[str, float]:
+        return {part: float(np.mean([one[part] for one in values])) for part in PARTS}
+
+    return Reached(float(np.mean([one.completions for one in reached])),
+                   mean([one.mean for one in reached]), mean([one.deviation for one in reached]))
+
+
 def knob(runs: Sequence[Artifacts]) -> dict[str, list[Setting]]:
     """Return, for each method with two lambdas or more, what it reached with each of them."""
     members: dict[tuple[str, float], list[Artifacts]] = defaultdict(list)
-    for run in runs:
-        weight = finite(run.setting("reward.weight"))
-        if weight is not None and all(f"policy.{part}_after" in run.results for part in PARTS):
-            members[method(run), weight].append(run)
+    used = measured(runs)
+    for name, run in zip(methods(used), used, strict=True):
+        members[name, finite(run.setting("reward.weight")) or 0.0].append(run)
     found: dict[str, list[Setting]] = defaultdict(list)
     for (name, weight), group in sorted(members.items()):
         found[name].append(Setting(weight, _point(group, "shared_reward"),

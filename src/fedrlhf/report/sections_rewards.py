@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from scipy import stats
 
 from fedrlhf.report import plots_rewards as plots
-from fedrlhf.report.artifacts import Artifacts, finite, numbers
+from fedrlhf.report.artifacts import Artifacts, facts, numbers
 from fedrlhf.report.parts import Fact, Section, Table
-from fedrlhf.report.rewards import Setting, knob, method, reward_curve
+from fedrlhf.report.rewards import Setting, knob, mean_curves, measured, reward_curve
 from fedrlhf.report.words import interval, plain, signed
 
 _LEAD = ("Each client's reward has a shared and a personal part; lambda (reward.weight) is the "
@@ -39,6 +39,8 @@ def _facts(artifacts: Artifacts) -> list[Fact]:
             found.append(Fact(label, f"{signed(gain)}{interval(results, key, signed)}"))
     if found:
         mix = plain(artifacts.setting("reward.mix"), 20)
+        if own := facts(artifacts.setting("reward.weights")):
+            mix += f"; another one for {len(own)} client{'s' if len(own) > 1 else ''}"
         found.insert(0, Fact("lambda", f"{artifacts.setting('reward.weight')}", mix))
     if (rank := results.get("policy.spearman")) is not None:
         found.append(Fact("Spearman's correlation", f"{rank:.3f}",
@@ -53,8 +55,7 @@ def over_the_knob(runs: Sequence[Artifacts]) -> Section:
         return Section("knob", "The knob lambda")
     pictures = [plots.tradeoff(found)]
     middle = _middle(found)
-    curves = {method(run): reached for run in runs
-              if finite(run.setting("reward.weight")) == middle and (reached := reward_curve(run))}
+    curves = mean_curves(measured(runs), middle)
     if len(curves) > 1:
         pictures.append(plots.efficiency(curves, middle))
     return Section("knob", "The knob lambda", _LEAD, pictures=pictures, tables=[_table(found)])

@@ -10,7 +10,7 @@ from fedrlhf.config import as_dict, differences, schema
 from fedrlhf.errors import ConfigError, UserError
 from fedrlhf.files import read_json, write_json
 from fedrlhf.models.runtime import all_cores, prepare_process
-from fedrlhf.rewards.open import check_reward
+from fedrlhf.rewards.open import PARTS, check_reward
 from fedrlhf.selectors.templates import template
 from fedrlhf.stages.context import Context, Stage
 from fedrlhf.stages.processes import check_processes
@@ -217,6 +217,8 @@ def _inputs(context: Context, stage: Stage, every: dict[str, Stage]) -> dict[str
         settings["files"] = _data_files(settings["sft"])
     if models := _model_folders(settings):
         settings["models"] = models
+    if "reward" in settings and (judges := _judge_folders(settings["reward"])):
+        settings["judges"] = judges
     upstream = [_inputs(context, every[name], every)["digest"] for name in stage.after
                 if name in context.config.run.stages or (context.run.path / name / MARK).exists()]
     if context.given_strategy is not None and "strategy" in settings:
@@ -250,6 +252,14 @@ def _model_folders(settings: dict[str, Any], prefix: str = "") -> dict[str, str]
         else:
             found |= _model_folders(value, f"{prefix}{key}.")
     return found
+
+
+def _judge_folders(reward: dict[str, Any]) -> dict[str, str]:
+    """Digest the trained judges that rewards name, so that one that was trained anew is noticed."""
+    paths = {f"{part}.{key}": reward[part].get(key)
+             for part in PARTS for key in ("adapter", "folder")}
+    return {name: model_digest(folder) for name, path in paths.items()
+            if isinstance(path, str) and (folder := Path(path).expanduser()).is_dir()}
 
 
 def _data_files(data: dict[str, Any]) -> dict[str, str]:
