@@ -21,8 +21,10 @@ from fedrlhf.federation.messages import (
     CONFIG,
     ENVELOPE,
     EXAMPLES,
+    TEXTS,
     check_source,
     from_arrays,
+    from_texts,
     reference_of,
     reply,
     to_arrays,
@@ -170,6 +172,21 @@ def ratings(message: Message, context: Context) -> Message:
         only_ratings(site.shard.test),
         judge.score,  # type: ignore[attr-defined]  # the server asks those that have it
         Prior(float(request["rate"]), float(request["strength"])))}))
+
+
+@app.evaluate("score")
+def score(message: Message, context: Context) -> Message:
+    """Say how the client's own judge divides its preference among the server's completions."""
+    from fedrlhf.rewards.shares import completion_shares
+
+    site = _open(message, context)
+    adapter, = from_arrays(message.content.array_records[ARRAYS]).values()
+    if site.personal.separate:
+        adapter = personal_adapter(site, message, adapter)
+    judge = site.objective.judge_of(site.config, site.shard.validation, reference_of(message))
+    judge.slot.write(adapter)
+    asked = from_texts(message.content.config_records[TEXTS])
+    return reply(message, MetricRecord({"shares": completion_shares(judge, asked).tolist()}))
 
 
 def _of_use(site: Site, preferences: Sequence[Preference]) -> Sequence[Preference]:

@@ -9,10 +9,12 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from fedrlhf.config.label import Label, Sampling
 from fedrlhf.config.rewards import Reward
 
 STAGES = ("partition", "sft", "select", "label", "align", "rlhf", "evaluate")
 FEDERATED = ("select", "rlhf")  # the stages in which clients train
+ASKS_CLIENTS = (*FEDERATED, "label", "evaluate")  # where costs.json is; label: if clients score
 TRAINS_POLICY = ("sft", "align", "rlhf")  # each leaves the tutor's adapter in <stage>/policy
 MAIN_JOB = ("partition", "select", "label", "align", "evaluate")
 
@@ -244,16 +246,6 @@ class Rounds:
 
 
 @dataclass
-class Sampling:
-    """How completions are drawn. Paper: temperature 1.0."""
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_new_tokens: int = 96
-    batch_prompts: int = 32
-
-
-@dataclass
 class Sft:
     """TRL's supervised fine-tuning of the tutor's adapter on demonstrations (stage `sft`).
 
@@ -273,16 +265,6 @@ class Sft:
     max_length: int = 1024
     warmup_ratio: float = 0.03
     checkpoint_steps: int = 10  # steps between resumable checkpoints
-
-
-@dataclass
-class Label:
-    """The tutor writes completions; the selectors' vote makes preference pairs."""
-
-    instructions: int | None = 128  # how many prompts; null: all
-    completions: int = 4  # for each instruction; all pairs of different ones are judged
-    margin: float = 0.0  # drop pairs whose mean log-odds is nearer to zero than this
-    sampling: Sampling = field(default_factory=Sampling)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from functools import reduce
 from typing import Any
 
 from fedrlhf.config import schema
+from fedrlhf.config.label import AGGREGATIONS, Label
 from fedrlhf.errors import ConfigError
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -52,10 +53,10 @@ _AT_LEAST: dict[str, float] = {
 _POSITIVE = ("partition.alpha", "select.reply_timeout", "rlhf.reply_timeout",
              "runtime.node_timeout", "align.beta", "align.learning_rate", "align.epochs",
              "sft.learning_rate", "sft.epochs", "label.sampling.temperature",
-             "evaluate.sampling.temperature", "cluster.cpus")
-_SHARES = ("partition.validation", "partition.test", "select.screen.max_failures",
-           "rlhf.screen.max_failures", "align.warmup_ratio", "sft.warmup_ratio",
-           "selector.adapter.dropout", "tutor.adapter.dropout")
+             "label.adaptive.temperature", "evaluate.sampling.temperature", "cluster.cpus")
+_SHARES = ("label.adaptive.decay", "partition.validation", "partition.test",
+           "select.screen.max_failures", "rlhf.screen.max_failures", "align.warmup_ratio",
+           "sft.warmup_ratio", "selector.adapter.dropout", "tutor.adapter.dropout")
 _FAULTS = ("raise", "nan", "shape", "inflate", "exit")
 
 
@@ -78,8 +79,18 @@ def validate(config: schema.Config) -> None:
     for key in _SHARES:
         if not 0 <= _get(config, key) < 1:
             raise ConfigError(f"{key} must be at least 0 and below 1, got {_get(config, key)}")
+    _validate_aggregation(config.label)
     _validate_relations(config)
     _validate_training(config)
+
+
+def _validate_aggregation(label: Label) -> None:
+    if label.aggregate not in (None, *AGGREGATIONS):
+        raise ConfigError(f"label.aggregate must be null (the selectors vote) or one of "
+                          f"{', '.join(AGGREGATIONS)}, got {label.aggregate!r}")
+    if not 0 <= label.adaptive.threshold <= 1:
+        raise ConfigError("label.adaptive.threshold is a fairness index, from 0 to 1, got "
+                          f"{label.adaptive.threshold}")
 
 
 def _validate_relations(config: schema.Config) -> None:

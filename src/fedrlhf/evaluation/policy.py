@@ -4,7 +4,7 @@ Shapes: ``Float[prompt, sample]``; a score may be true utility or a selector's.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +25,20 @@ def win_rates(after: np.ndarray, before: np.ndarray) -> np.ndarray:
 def gains(after: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Return the rise of each prompt's mean score, shape (prompt,)."""
     return after.mean(axis=1) - before.mean(axis=1)
+
+
+def group_gains(of_person: Mapping[str, np.ndarray],
+                groups: Mapping[str, int]) -> dict[int, np.ndarray]:
+    """Return each group's mean gain over its members, prompt by prompt.
+
+    Args:
+        of_person: Each person's gain by the person's own score, shape (prompt,).
+        groups: Each person's group; a group without a person among them is left out.
+    """
+    members: dict[int, list[np.ndarray]] = {}
+    for person, gain in sorted(of_person.items()):
+        members.setdefault(groups[person], []).append(gain)
+    return {group: np.mean(found, axis=0) for group, found in sorted(members.items())}
 
 
 def best_of_curve(proxy: np.ndarray, value: np.ndarray) -> list[float]:

@@ -23,6 +23,7 @@ from fedrlhf.federation.messages import (
     number_bytes,
     source_hash,
     tensor_bytes,
+    text_bytes,
 )
 from fedrlhf.federation.request_grid import WrappingGrid
 
@@ -59,7 +60,7 @@ class Client:
 
 @dataclass
 class Cost:
-    """What one kind of message has cost: bytes of tensors and numbers, seconds, messages."""
+    """What one kind of message has cost: bytes of tensors, numbers and texts, seconds, messages."""
 
     down: int = 0
     up: int = 0
@@ -144,7 +145,8 @@ class ClientGrid(WrappingGrid):
         cost = self.costs.setdefault(sent[0].metadata.message_type, Cost())
         cost.messages += len(sent)
         cost.seconds += seconds
-        cost.down += sum(tensor_bytes(message.content) for message in sent)
+        cost.down += sum(tensor_bytes(message.content) + text_bytes(message.content)
+                         for message in sent)
         for reply in replies:
             if reply.has_error():
                 cost.failures += 1

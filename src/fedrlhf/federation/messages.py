@@ -5,23 +5,28 @@ bytes, and bfloat16 cannot be sent. A message holds only the selectors that its 
 """
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedrlhf.errors import UserError
+from fedrlhf.types import Prompt, Turn
 
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"  # Flower's own names of the records
 ENVELOPE = "fedrlhf"  # our record in each message: client, round, code version, adapter layout
 REFERENCE = "reference"  # record of the reference policy's adapter, where that is not the base
+TEXTS = "texts"  # record of the server's prompts and completions that clients judge
 EXAMPLES = "num-examples"  # Flower's default weight of a reply
 
 ROLL_CALL, RANK = "query.roll_call", "evaluate.rank"
 AGREEMENT, REWARDS = "evaluate.agreement", "evaluate.rewards"
 LABELS, RATINGS = "evaluate.labels", "evaluate.ratings"
+SCORE = "evaluate.score"
 
 
 def selector_key(index: int) -> str:
@@ -68,6 +73,34 @@ def number_bytes(content: RecordDict) -> int:
     """Count the bytes of all metrics in a message: eight for each number."""
     return sum(8 * (len(value) if isinstance(value, list) else 1)
                for record in content.metric_records.values() for value in record.values())
+
+
+def to_texts(asked: Sequence[tuple[Prompt, Sequence[str]]]) -> ConfigRecord:
+    """Pack prompts with their completions; all of it is the server's own text."""
+    return ConfigRecord({
+        "prompts": [json.dumps(prompt) for prompt, _ in asked],
+        "counts": [len(completions) for _, completions in asked],
+        "completions": [text for _, completions in asked for text in completions]})
+
+
+def from_texts(record: ConfigRecord) -> list[tuple[Prompt, list[str]]]:
+    """Unpack prompts with their completions."""
+    told: Mapping[str, Any] = record
+    texts = iter(told["completions"])
+    return [(_prompt(json.loads(prompt)), [next(texts) for _ in range(count)])
+            for prompt, count in zip(told["prompts"], told["counts"], strict=True)]
+
+
+def _prompt(read: Any) -> Prompt:
+    return read if isinstance(read, str) else tuple(
+        Turn(role=turn["role"], content=turn["content"]) for turn in read)
+
+
+def text_bytes(content: RecordDict) -> int:
+    """Count the bytes of the prompts and completions in a message, in UTF-8."""
+    record: Mapping[str, Any] = content.config_records.get(TEXTS, ConfigRecord())
+    return sum(len(text.encode()) for value in record.values() if isinstance(value, list)
+               for text in value if isinstance(text, str))
 
 
 def reply(message: Message, metrics: MetricRecord, arrays: ArrayRecord | None = None) -> Message:

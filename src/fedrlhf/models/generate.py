@@ -5,14 +5,14 @@ from collections.abc import Collection, Sequence
 import torch
 from transformers import GenerationConfig
 
-from fedrlhf.config import schema
+from fedrlhf.config.label import Sampling
 from fedrlhf.models.chat import model_prompt, render
 from fedrlhf.models.load import Base
 from fedrlhf.models.runtime import precision, seeded
 from fedrlhf.types import Prompt
 
 
-def complete(base: Base, prompts: Sequence[Prompt], sampling: schema.Sampling, count: int,
+def complete(base: Base, prompts: Sequence[Prompt], sampling: Sampling, count: int,
              seed: int, autocast: str) -> list[list[str]]:
     """Sample completions for one batch of prompts with whichever adapter is active.
 
@@ -56,7 +56,7 @@ def write_tokens(base: Base, prompts: Sequence[tuple[int, ...]], count: int, max
         The completions, those of a prompt one after another; the token that ends a completion is
         its last, where it was written.
     """
-    settings = _settings(base, schema.Sampling(max_new_tokens=max_new_tokens), count)
+    settings = _settings(base, Sampling(max_new_tokens=max_new_tokens), count)
     if greedy:
         settings.update(do_sample=False, temperature=None, top_p=None, top_k=None)
     longest = max(len(prompt) for prompt in prompts)
@@ -92,7 +92,7 @@ def policy_prompt(base: Base, prompt: Prompt) -> str:
     return formed if isinstance(formed, str) else render(base.tokenizer, formed)
 
 
-def _settings(base: Base, sampling: schema.Sampling, count: int) -> GenerationConfig:
+def _settings(base: Base, sampling: Sampling, count: int) -> GenerationConfig:
     # top_k=0: the library's default of 50 would cut the distribution that DPO assumes.
     return GenerationConfig(
         do_sample=True, temperature=sampling.temperature, top_p=sampling.top_p, top_k=0,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from fedrlhf.config.schema import FEDERATED, STAGES, TRAINS_POLICY
+from fedrlhf.config.schema import ASKS_CLIENTS, FEDERATED, STAGES, TRAINS_POLICY
 from fedrlhf.errors import UserError
 from fedrlhf.files import read_json
 from fedrlhf.tracking.metrics import read_metrics
@@ -94,6 +94,11 @@ class Artifacts:
         return federated_stage(self.run.path)
 
     @property
+    def in_context(self) -> bool:
+        """Whether the judge has to know a person by answers, which the server has not."""
+        return str(self.setting("objective._target_")).endswith((".Predictor", ".Variational"))
+
+    @property
     def strategy(self) -> Facts:
         """The strategy that ran: its class under ``_target_`` and its arguments.
 
@@ -119,7 +124,7 @@ def read_artifacts(run: RunDirectory) -> Artifacts:
     text, config = _read_config(path / CONFIG)
     stages = {name: read_object(path / name / "stage.json") for name in STAGES
               if (path / name / "stage.json").exists()}
-    costs = {kind.rpartition(".")[2]: facts(cost) for stage in (*FEDERATED, "evaluate")
+    costs = {kind.rpartition(".")[2]: facts(cost) for stage in ASKS_CLIENTS
              for kind, cost in read_object(path / stage / "costs.json").items()}
     federated = path / federated_stage(path)
     grouping = read_object(federated / "grouping.json")

@@ -80,10 +80,17 @@ def pairs_card(artifacts: Artifacts, place: str) -> str:
     told = [(name.replace("_", " "), number(value))
             for name, value in numbers(artifacts.labels).items()]
     body = render("pairs.md.j2", title=marked(f"{run_name(artifacts)}: labelled pairs"),
-                  judges=judge_phrase(artifacts), selectors=selector_count(artifacts), place=place,
+                  judges=judge_phrase(artifacts), by_groups=_aggregation(artifacts),
+                  selectors=selector_count(artifacts), place=place,
                   tutor=base_name(artifacts, "tutor").replace("`", ""), summary=told,
                   results=result_facts(artifacts.results, ("label.accuracy",)))
     return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{body}"))
+
+
+def _aggregation(artifacts: Artifacts) -> str:
+    """Return how the clients' scores were joined; empty where the selectors voted."""
+    name = artifacts.setting("label.aggregate")
+    return str(name) if name and "groups" in artifacts.labels else ""
 
 
 def _selector_results(artifacts: Artifacts, index: int) -> list[tuple[str, str]]:

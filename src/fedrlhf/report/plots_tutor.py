@@ -27,8 +27,8 @@ Points = Sequence[tuple[float, float]]  # step and value
 _BINS = 24
 
 
-def votes(counts: Counter[float], selectors: int) -> Picture:
-    """Draw how many of the selectors voted for the chosen completion."""
+def votes(counts: Counter[float], selectors: int, judges: str = "selectors") -> Picture:
+    """Draw how many of the selectors, or clients, are for the chosen completion."""
     total = sum(counts.values())
     unanimous = counts[float(selectors)]
 
@@ -44,30 +44,45 @@ def votes(counts: Counter[float], selectors: int) -> Picture:
         axes.set_ylim(bottom=0)
 
     return picture("votes", "Bars: labelled pairs by the number of votes",
-                   f"The selectors are of one mind on {percent(unanimous / total)} of the pairs.",
+                   f"The {judges} are of one mind on {percent(unanimous / total)} of the pairs.",
                    draw, height=200, keys=[Key("unanimous", "c1", "band"),
                                            Key("divided", "c2", "band")])
 
 
 def log_odds(values: Sequence[float]) -> Picture:
     """Draw a histogram of the mean log-odds that the chosen completion is better."""
-    # Zero is the edge of a bin, so that no bin mixes pairs that the mean and the vote judge apart.
-    width = (max(0.1, *values) - min(0.0, *values)) / _BINS
-    counts = Counter(floor(value / width) for value in values)
     median = sorted(values)[len(values) // 2]
+    return _histogram(
+        values, 0.1, "mean log-odds that the chosen one is better",
+        "Histogram: certainty of the vote",
+        f"Half of the labels have log-odds below {median:.2f}, that is a probability below "
+        f"{percent(_sigmoid(median))} of being right by the selectors' own account.")
+
+
+def gaps(values: Sequence[float]) -> Picture:
+    """Draw a histogram of the gaps between the joint rewards of chosen and rejected."""
+    median = sorted(values)[len(values) // 2]
+    return _histogram(values, 1e-6, "joint reward, chosen minus rejected",
+                      "Histogram: joint rewards",
+                      f"Half of the labelled pairs have a gap below {median:.3g}.")
+
+
+def _histogram(values: Sequence[float], least: float, across: str, title: str,
+               caption: str) -> Picture:
+    """Draw a histogram at least so wide."""
+    # Zero is the edge of a bin, so that no bin mixes pairs that the mean and the vote judge apart.
+    width = (max(least, *values) - min(0.0, *values)) / _BINS
+    counts = Counter(floor(value / width) for value in values)
 
     def draw(figure: "Figure") -> None:
-        axes = plane(figure, "labelled pairs", "mean log-odds that the chosen one is better")
+        axes = plane(figure, "labelled pairs", across)
         boxes(axes, [((place + 0.06) * width, 0.0, 0.88 * width, float(count))
                      for place, count in counts.items()], "c1")
         upright(axes, 0.0)
         whole_numbers(axes.yaxis, 5)
         axes.set_ylim(bottom=0)
 
-    return picture("logodds", "Histogram: certainty of the vote",
-                   f"Half of the labels have log-odds below {median:.2f}, that is a probability "
-                   f"below {percent(_sigmoid(median))} of being right by the selectors' own "
-                   "account.", draw, height=200)
+    return picture("logodds", title, caption, draw, height=200)
 
 
 def _sigmoid(value: float) -> float:

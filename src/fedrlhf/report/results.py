@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from fedrlhf.config.schema import FEDERATED
+from fedrlhf.config.schema import ASKS_CLIENTS
 from fedrlhf.files import read_json, write_json
 from fedrlhf.tracking.run_directory import RESULTS, RunDirectory
 
@@ -11,7 +11,7 @@ from fedrlhf.tracking.run_directory import RESULTS, RunDirectory
 def write_results(run: RunDirectory) -> dict[str, float]:
     """Join the evaluation's results with what the run has cost.
 
-    Bytes are those of tensors and numbers in messages, from the server (``down``) and to it
+    Bytes are those of tensors, numbers and texts in messages, from the server (``down``) and to it
     (``up``); seconds are those of the stages, over all attempts.
     """
     path = run.path / "evaluate" / "results.json"
@@ -28,8 +28,8 @@ def write_results(run: RunDirectory) -> dict[str, float]:
 
 
 def message_costs(run: RunDirectory) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield what each kind of message has cost, by kind: train, rank, agreement."""
-    for stage in (*FEDERATED, "evaluate"):
+    """Yield what each kind of message has cost, by kind: train, rank, score, agreement."""
+    for stage in ASKS_CLIENTS:
         path = run.path / stage / "costs.json"
         if path.exists():
             for kind, cost in read_json(path).items():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fedrlhf.report import plots
 from fedrlhf.report.artifacts import Artifacts, Facts, facts, finite, numbers, rows
 from fedrlhf.report.parts import Fact, Section, Table
+from fedrlhf.report.rewards import reward_curve
 from fedrlhf.report.rounds import (
     Round,
     losses_by_selector,
@@ -26,6 +27,7 @@ _REASONS = {
     "without_validation": "without a prompt to validate on",
     "without_test": "without a prompt to test on",
     "only_in_pool": "only in the pool of training pairs",
+    "unseen": "withheld from training (partition.unseen)",
 }
 
 
@@ -96,14 +98,19 @@ def selectors(artifacts: Artifacts) -> Section:
     validation = {record.number: record.validation for record in rounds
                   if record.validation is not None}
     chance = str(artifacts.setting("objective._target_")).endswith((".Choice", ".Reward", ".Dpo"))
+    # The loss of a policy gradient says nothing; the section of the rewards shows what it did.
+    drawn = bool(losses) and not reward_curve(artifacts)
     pictures = [plots.learning_curves(losses, validation, warmup_rounds(artifacts)[1],
-                                      chance, artifacts.federated == "rlhf")] if losses else []
+                                      chance, artifacts.federated == "rlhf")] if drawn else []
     rejected = _rejections(rounds)
-    title, trained = ("The federated rounds", "the tutor") if artifacts.federated == "rlhf" else (
-        "The selectors", "a selector")
+    title, trained, sent = "The selectors", "a selector", "adapters"
+    if artifacts.federated == "rlhf":
+        title, trained = "The federated rounds", "the tutor"
+    elif artifacts.in_context:
+        title, trained, sent = "The federated rounds", "a small network", "its tensors"
     return Section(
         "selectors", title,
-        f"In each round, some clients train {trained} on their shards; only adapters and numbers "
+        f"In each round, some clients train {trained} on their shards; only {sent} and numbers "
         "come back.", _selector_facts(artifacts, rounds), _selector_notes(artifacts, rounds),
         pictures, [rejected] if rejected.rows else [])
 
@@ -127,10 +134,16 @@ def _selector_notes(artifacts: Artifacts, rounds: Sequence[Round]) -> list[str]:
     if not rounds:
         return []
     everybody = {str(entry.get("client_id")) for entry in rows(artifacts.population.get("shards"))}
-    idle = sorted(everybody - {client for record in rounds for client in record.cohort})
+    drawn = {client for record in rounds for client in record.cohort}
+    named = artifacts.setting("partition.unseen")
+    unseen = everybody & set(map(str, named if isinstance(named, list) else ()))
+    idle = sorted(everybody - drawn - unseen)
     notes = []
     if not any(record.rejected for record in rounds):
         notes.append("Every update was used: no client failed and none was rejected.")
+    if unseen:
+        notes.append("Served without training (partition.unseen): "
+                     f"{listed([plain(client) for client in sorted(unseen)])}.")
     if idle:
         notes.append(f"Never drawn to train: {listed([plain(client) for client in idle])}.")
     cut = sorted({client for row in artifacts.rounds

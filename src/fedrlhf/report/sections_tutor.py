@@ -25,7 +25,8 @@ _TRAINER = (  # the trainer's name, ours with its unit, the value of an untraine
     ("rewards/margins", "reward margin, chosen minus rejected", 0.0),
     ("rewards/accuracies", "share of pairs with a positive margin", 0.5))
 _MESSAGES = {"train": "train a selector", "rank": "rank the selectors for grouping",
-             "evaluate": "validate a selector", "agreement": "judge held-out pairs"}
+             "evaluate": "validate a selector", "score": "score the tutor's completions",
+             "agreement": "judge held-out pairs"}
 
 
 def labels(artifacts: Artifacts) -> Section:
@@ -35,18 +36,26 @@ def labels(artifacts: Artifacts) -> Section:
              if {"votes", "selectors"} <= set(known := numbers(row))]
     certainty = [odds for row in artifacts.votes
                  if (odds := finite(row.get("log_odds"))) is not None]
-    judging = "score each of them" if scores(artifacts) else (
-        "judge every pair of them in both orders")
+    by_groups = "groups" in summary
     pictures = []
     if votes and max(of for _, of in votes) > 1:
         pictures.append(plots.votes(Counter(count for count, _ in votes),
-                                    int(max(of for _, of in votes))))
+                                    int(max(of for _, of in votes)),
+                                    "clients" if by_groups else "selectors"))
     if certainty:
-        pictures.append(plots.log_odds(certainty))
+        pictures.append(plots.gaps(certainty) if by_groups else plots.log_odds(certainty))
     return Section(
-        "labels", "The labels", "The tutor writes several completions for each instruction; the "
-        f"selectors {judging}." if summary else "",
+        "labels", "The labels", "The tutor writes several completions for each instruction; "
+        f"{_judging(artifacts, by_groups)}." if summary else "",
         _label_facts(artifacts, summary, votes), (), pictures)
+
+
+def _judging(artifacts: Artifacts, by_groups: bool) -> str:
+    if by_groups:
+        return ("each client's own judge divides its preference among them, and the server joins "
+                f"the clients' shares (label.aggregate={artifacts.setting('label.aggregate')})")
+    return "the selectors score each of them" if scores(artifacts) else (
+        "the selectors judge every pair of them in both orders")
 
 
 def _label_facts(artifacts: Artifacts, summary: Mapping[str, float],
@@ -62,6 +71,8 @@ def _label_facts(artifacts: Artifacts, summary: Mapping[str, float],
         dropped = summary["judged_pairs"] - summary["pairs"] - unfit
         found.append(Fact("not used", number(dropped + unfit),
                           f"{number(dropped)} below label.margin, {number(unfit)} too long"))
+    if "groups" in summary:
+        return found + _group_facts(artifacts, summary, votes)
     if "unanimous" in summary and selector_count(artifacts) > 1:
         found.append(Fact("unanimous", percent(summary["unanimous"])))
     if votes and any(of > 1 for _, of in votes):
@@ -70,9 +81,28 @@ def _label_facts(artifacts: Artifacts, summary: Mapping[str, float],
     if "position_bias" in summary and not scores(artifacts):
         found.append(Fact("position bias", f"{summary['position_bias']:.3f}",
                           "mean log-odds for the place; both orders are averaged"))
-    if (right := artifacts.results.get("label.accuracy")) is not None:
-        found.append(Fact("truly right", percent(right), "by the known tastes; 50% is chance"))
-    return found
+    return found + _truly_right(artifacts)
+
+
+def _group_facts(artifacts: Artifacts, summary: Mapping[str, float],
+                 votes: Sequence[tuple[float, float]]) -> list[Fact]:
+    """Describe pairs that the clients' joined scores made."""
+    least = summary.get("groups_least", summary["groups"])
+    found = [Fact("clients that scored", number(summary["groups"]),
+                  f"{number(least)} on the batch with the fewest" if least < summary["groups"]
+                  else "")]
+    if "unanimous" in summary:
+        found.append(Fact("unanimous", percent(summary["unanimous"]), "of the judged pairs"))
+    if votes:
+        against = sum(count < of / 2 for count, of in votes) / len(votes)
+        found.append(Fact("against most clients", percent(against), "of the labelled pairs"))
+    return found + _truly_right(artifacts)
+
+
+def _truly_right(artifacts: Artifacts) -> list[Fact]:
+    right = artifacts.results.get("label.accuracy")
+    return [] if right is None else [
+        Fact("truly right", percent(right), "by the known mean taste; 50% is chance")]
 
 
 def sft(artifacts: Artifacts) -> Section:
@@ -188,7 +218,8 @@ def cost(artifacts: Artifacts) -> Section:
     seconds = {stage: known for stage, mark in artifacts.stages.items()
                if (known := finite(facts(mark).get("seconds"))) is not None}
     return Section(
-        "cost", "What it cost", "Bytes of adapters and numbers in messages, counted by the server."
+        "cost", "What it cost", "Bytes of adapters, numbers and texts in messages, counted by the "
+        "server."
         if costs else "", _cost_facts(costs, seconds), (),
         [plots.stage_times(seconds)] if seconds else [], [_cost_table(costs)] if costs else [])
 

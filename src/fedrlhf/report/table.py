@@ -84,6 +84,8 @@ ROWS = (
     Row("policy.utility_before", "true utility before"),
     Row("policy.utility_after", "true utility after"),
     Row("policy.utility_gain", "gain in true utility", "{:+.3f}"),
+    Row("policy.utility_gain_groups", "… mean over the planted groups", "{:+.3f}"),
+    Row("policy.utility_gain_minimum", "… of the worst planted group", "{:+.3f}"),
     Row("policy.win_rate", "win rate against the start (true)"),
     Row("policy.proxy_win_rate", "win rate against the start (vote)"),
     Row("best_of.utility_vote", "best of n by the vote, utility"),

@@ -79,3 +79,14 @@ def updated_history(history: Sequence[float], alignment: Sequence[float],
                     decay: float = 0.8) -> np.ndarray:
     """Return the exponential moving average h <- decay h + (1 - decay) alignment (APPA), (G,)."""
     return decay * np.asarray(history, float) + (1 - decay) * np.asarray(alignment, float)
+
+
+def served(rewards: Rewards, joint: Rewards) -> np.ndarray:
+    """Return for each group the share of completion pairs that it orders as the joint reward does.
+
+    A pair that one of them leaves undecided counts one half. 1: exactly the group's own order, 0:
+    its reverse. Shape (G,).
+    """
+    first, second = np.triu_indices(len(joint), 1)
+    own = np.sign(rewards[:, first] - rewards[:, second])
+    return (1 + own * np.sign(joint[first] - joint[second])).mean(axis=1) / 2  # type: ignore[no-any-return]

@@ -124,9 +124,16 @@ class PredictorJudge(InContextJudge):
         return questions_of(preferences)[0]
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
-        """Return raw means; a target does not see the others, so all stand in one question."""
-        nobody = np.zeros(len(vectors), np.float32)
-        return self._asked([Embedded("", vectors, nobody)], lambda mean, valid: mean)[0]
+        """Return raw means.
+
+        A target does not see the others, so they may stand in any questions: in such as have as
+        many options as the context's, for all questions are padded to the largest one.
+        """
+        size = max(len(question.shares) for question in self.context)
+        pieces = [vectors[start:start + size] for start in range(0, len(vectors), size)]
+        return np.concatenate(self._asked(
+            [Embedded("", piece, np.zeros(len(piece), np.float32)) for piece in pieces],
+            lambda mean, valid: mean))
 
     def shares(self, questions: Sequence[Embedded]) -> list[np.ndarray]:
         """Return the predicted shares of each question's options."""

@@ -1,7 +1,7 @@
 """The tutor before, along and after alignment, by true utility and by the selectors."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from fedrlhf.evaluation.policy import (
     best_of_curve,
     distinct_share,
     gains,
+    group_gains,
     win_rates,
 )
 from fedrlhf.files import read_json, write_json
@@ -77,8 +78,11 @@ def _only_tuned(policies: Sequence[Path]) -> bool:
 
 
 def _has_judges(context: Context) -> bool:
-    """Say whether there are selectors, whose vote is the proxy of the true reward."""
-    return (context.run.path / "select" / GROUPING).exists()
+    """Say whether there are selectors at the server, whose vote is the proxy of the true reward.
+
+    One that must know a person first judges at the clients alone.
+    """
+    return not context.objective.needs_context and (context.run.path / "select" / GROUPING).exists()
 
 
 def _write_all(context: Context, prompts: Sequence[Prompt],
@@ -185,7 +189,32 @@ def _true_results(context: Context, prompts: Sequence[Prompt], before: Texts, af
     return {"policy.utility_before": float(start.mean()), "policy.utility_after": float(end.mean()),
             **_with_interval(context, "policy.utility_gain", gains(end, start)),
             **_with_interval(context, "policy.win_rate", win_rates(end, start)),
+            **_group_results(context, prompts, before, after, truth),
             **_label_results(context, truth)}
+
+
+def _group_results(context: Context, prompts: Sequence[Prompt], before: Texts, after: Texts,
+                   truth: Truth) -> dict[str, float]:
+    """Return the rise of true utility by the tastes of each planted group, and of the worst one.
+
+    A group's is the mean over its members, by the taste of each; nothing where there is one group.
+    """
+    if len(set(truth.groups.values())) < 2:
+        return {}
+
+    def utilities(person: str, texts: Texts) -> np.ndarray:
+        return _table(lambda prompt, text: truth.utility_of(person, prompt, text), prompts, texts)
+
+    samples = context.config.evaluate.samples
+    of_group = group_gains({person: gains(utilities(person, after),
+                                          utilities(person, before)[:, :samples])
+                            for person in truth.groups}, truth.groups)
+    found = {"policy.utility_gain_minimum": min(float(v.mean()) for v in of_group.values()),
+             **_with_interval(context, "policy.utility_gain_groups",
+                              np.mean(list(of_group.values()), axis=0))}
+    for group, values in of_group.items():
+        found |= _with_interval(context, f"group.{group}.utility_gain", values)
+    return found
 
 
 def _with_interval(context: Context, name: str, values: np.ndarray) -> dict[str, float]:
@@ -242,7 +271,13 @@ def _best_of_results(best_of: dict[str, Any]) -> dict[str, float]:
 
 
 def _utilities(truth: Truth, prompts: Sequence[Prompt], texts: Texts) -> np.ndarray:
-    return np.array([[truth.utility(prompt, text) for text in completions]
+    return _table(truth.utility, prompts, texts)
+
+
+def _table(utility: Callable[[Prompt, str], float], prompts: Sequence[Prompt],
+           texts: Texts) -> np.ndarray:
+    """Return the utility of each completion, shape (prompt, completion)."""
+    return np.array([[utility(prompt, text) for text in completions]
                      for prompt, completions in zip(prompts, texts, strict=True)])
 
 

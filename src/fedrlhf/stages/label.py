@@ -1,4 +1,4 @@
-"""label: the tutor writes completions, the selectors' vote makes preference pairs of them."""
+"""label: the tutor writes completions; the selectors' vote, or the clients, make pairs of them."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -16,11 +16,14 @@ from fedrlhf.models.load import Base, shared_base
 from fedrlhf.seeding import seed_for
 from fedrlhf.selectors.voting import position_bias, vote
 from fedrlhf.stages.context import Context
+from fedrlhf.stages.label_groups import joint_rewards, pair_gaps
 from fedrlhf.stages.select import judged_by_selectors
 from fedrlhf.stages.start_policy import write_start_policy
 from fedrlhf.types import CompletionPair, Prompt, Turn, as_turns
 
 PAIRS, SUMMARY = "pairs.parquet", "summary.json"
+Written = Sequence[tuple[Prompt, list[str]]]  # prompts with what the tutor wrote for them
+Pairs = Sequence[tuple[int, CompletionPair]]  # completion pairs with their prompt's number
 
 
 def run(context: Context) -> None:
@@ -32,24 +35,59 @@ def run(context: Context) -> None:
     if not pairs:
         raise RunFailed("the tutor wrote the same completion every time: no pair can be formed; "
                         "raise label.sampling.temperature or label.completions")
-    log_odds = _judge(context, folder, [pair for _, pair in pairs])
-    base = shared_base(context.config.tutor.model)
-    rows = label_pairs(pairs, log_odds, context.config.label.margin,
-                       conversational=base.tokenizer.chat_template is not None)
+    label = _by_vote if context.config.label.aggregate is None else _by_groups
+    rows, found = label(context, folder, written, pairs)
     if not rows:
         raise RunFailed(f"no pair is left: {len(pairs)} were judged and all lie below "
                         f"label.margin={context.config.label.margin:g} or do not fit")
     pq.write_table(pa.Table.from_pylist(rows), folder / PAIRS)
-    _summarise(context, folder, written, len(pairs), len(rows), log_odds)
+    _summarise(context, folder, {
+        "instructions": len(written), "completions": sum(len(c) for _, c in written),
+        "distinct_completions": sum(len(set(c)) for _, c in written),
+        "judged_pairs": len(pairs), "pairs": len(rows), **found})
+
+
+def _by_vote(context: Context, folder: Path, written: Written,
+             pairs: Pairs) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Let the server's selectors vote; return the rows and numbers about the vote."""
+    log_odds = _judge(context, folder, [pair for _, pair in pairs])
+    rows = label_pairs(pairs, log_odds, context.config.label.margin, _conversational(context))
+    of_selector = np.sign(np.nan_to_num(log_odds.mean(axis=2)))
+    fits = ~np.isnan(log_odds).any(axis=(0, 2))
+    return rows, {
+        "does_not_fit": int((~fits).sum()),
+        "unanimous": float((np.abs(of_selector.sum(axis=0)) == len(log_odds))[fits].mean()),
+        "position_bias": float(np.mean(np.abs(position_bias(log_odds))))}
+
+
+def _by_groups(context: Context, folder: Path, written: Written,
+               pairs: Pairs) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Let the clients score the completions; return the rows and numbers about the groups."""
+    asked = [(prompt, texts) for prompt, completions in written
+             if len(texts := different(completions)) > 1]
+    joined = joint_rewards(context, folder, asked)
+    gaps = pair_gaps(joined)
+    rows = group_rows(pairs, gaps, context.config.label.margin, _conversational(context))
+    known = [own for gap, own in gaps if not np.isnan(gap)]
+    answered = [len(one.groups) for one in joined]
+    return rows, {
+        "does_not_fit": len(gaps) - len(known), "groups": max(answered),
+        "groups_least": min(answered),
+        "unanimous": float(np.mean([abs(np.sign(own).sum()) == len(own) for own in known]))}
+
+
+def different(completions: Sequence[str]) -> list[str]:
+    """Return a prompt's completions; identical ones are merged, empty ones left out."""
+    return [text for text in dict.fromkeys(completions) if text]
 
 
 def distinct_pairs(prompt: Prompt, completions: Sequence[str]) -> list[CompletionPair]:
-    """Return all pairs of different completions; identical ones are merged, empty ones left out."""
-    different = [text for text in dict.fromkeys(completions) if text]
-    return [CompletionPair(prompt, first, second) for first, second in combinations(different, 2)]
+    """Return all pairs of different completions."""
+    return [CompletionPair(prompt, first, second)
+            for first, second in combinations(different(completions), 2)]
 
 
-def label_pairs(pairs: Sequence[tuple[int, CompletionPair]], log_odds: np.ndarray, margin: float,
+def label_pairs(pairs: Pairs, log_odds: np.ndarray, margin: float,
                 conversational: bool) -> list[dict[str, Any]]:
     """Turn judged pairs into rows of TRL's columns, with the votes and where they come from.
 
@@ -66,16 +104,39 @@ def label_pairs(pairs: Sequence[tuple[int, CompletionPair]], log_odds: np.ndarra
         mean = voted.log_odds[column]
         if np.isnan(mean) or abs(mean) < margin:
             continue
-        first_wins = bool(voted.first_wins[column])
-        chosen, rejected = (pair.first, pair.second) if first_wins else (pair.second, pair.first)
-        sign = 1.0 if first_wins else -1.0
-        for_chosen = voted.votes[column] if first_wins else len(log_odds) - voted.votes[column]
-        rows.append({
-            **_in_trl_form(pair.prompt, chosen, rejected, conversational), "instruction": index,
-            "votes": float(for_chosen), "selectors": len(log_odds),
-            "log_odds": float(sign * mean),
-            "selector_log_odds": (sign * of_selector[:, column]).tolist()})
+        rows.append(_row(index, pair, bool(voted.first_wins[column]), float(mean),
+                         of_selector[:, column], conversational))
     return rows
+
+
+def group_rows(pairs: Pairs, gaps: Sequence[tuple[float, np.ndarray]], margin: float,
+               conversational: bool) -> list[dict[str, Any]]:
+    """Turn pairs and the gaps of joint rewards into the same rows; groups stand for selectors.
+
+    Args:
+        pairs: Each with the number of its instruction.
+        gaps: For each pair, how much more the first is worth jointly (NaN where a completion does
+            not fit), and to each group.
+        margin: Pairs whose joint gap is not beyond it in size are dropped, so equal ones always.
+        conversational: As for `label_pairs`.
+    """
+    return [_row(index, pair, gap > 0, gap, own, conversational)
+            for (index, pair), (gap, own) in zip(pairs, gaps, strict=True) if abs(gap) > margin]
+
+
+def _row(index: int, pair: CompletionPair, first_wins: bool, mean: float, own: np.ndarray,
+         conversational: bool) -> dict[str, Any]:
+    """Return a row; a judge without a preference gives each completion half a vote."""
+    chosen, rejected = (pair.first, pair.second) if first_wins else (pair.second, pair.first)
+    for_chosen = own if first_wins else -own
+    return {**_in_trl_form(pair.prompt, chosen, rejected, conversational), "instruction": index,
+            "votes": float((for_chosen > 0).sum() + 0.5 * (for_chosen == 0).sum()),
+            "selectors": len(own), "log_odds": mean if first_wins else -mean,
+            "selector_log_odds": for_chosen.tolist()}
+
+
+def _conversational(context: Context) -> bool:
+    return shared_base(context.config.tutor.model).tokenizer.chat_template is not None
 
 
 def _in_trl_form(prompt: Prompt, chosen: str, rejected: str,
@@ -128,17 +189,7 @@ def _judge(context: Context, folder: Path, pairs: list[CompletionPair]) -> np.nd
     return np.concatenate(judged, axis=1)
 
 
-def _summarise(context: Context, folder: Path, written: Sequence[tuple[Prompt, list[str]]],
-               judged: int, kept: int, log_odds: np.ndarray) -> None:
-    of_selector = np.sign(np.nan_to_num(log_odds.mean(axis=2)))
-    fits = ~np.isnan(log_odds).any(axis=(0, 2))
-    summary = {
-        "instructions": len(written), "completions": sum(len(c) for _, c in written),
-        "distinct_completions": sum(len(set(c)) for _, c in written),
-        "judged_pairs": judged, "pairs": kept,
-        "does_not_fit": int((~fits).sum()),
-        "unanimous": float((np.abs(of_selector.sum(axis=0)) == len(log_odds))[fits].mean()),
-        "position_bias": float(np.mean(np.abs(position_bias(log_odds))))}
+def _summarise(context: Context, folder: Path, summary: dict[str, float]) -> None:
     write_json(folder / SUMMARY, summary)
     context.metrics.rewind("label", -1)
     context.metrics.log("label", 0, summary)
