@@ -28,7 +28,8 @@ def ratings(artifacts: Artifacts) -> Section:
     return Section(
         "ratings", title,
         f"How well a score, {judge}, predicts which answers a person found good, on prompts of "
-        "that person which were held out.", _facts(results), _notes(results), (),
+        "that person which were held out.", _facts(results),
+        _notes(results) + _order_notes(results), (),
         [_losses(results), _orders(results)])
 
 
@@ -53,6 +54,17 @@ def _notes(results: Mapping[str, float]) -> list[str]:
     better = "better" if results[GAIN] > 0 else "worse"
     return [f"With the score, predictions are {better} than by the person's own share alone: "
             f"{gain}."]
+
+
+def _order_notes(results: Mapping[str, float]) -> list[str]:
+    """Say so where a score orders a person's answers the wrong way round."""
+    name = "ratings.auc_within"
+    if results.get(name, 1.0) > 0.5 or not shows_difference(results, name, 0.5):
+        return []
+    return ["Within a person the score stands against the ratings, worse than chance: AUC "
+            f"{fixed(results[name], 3)}{interval(results, name, lambda value: fixed(value, 3))}. "
+            "An implicit reward is a sum over tokens: of a policy that lost likelihood everywhere "
+            "it is lower for longer answers, whatever they say."]
 
 
 def _nats(value: float) -> str:
