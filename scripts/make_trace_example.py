@@ -5,6 +5,7 @@ purpose. Nothing in it was observed: it shows the schema and what becomes of eac
 """
 
 import json
+import math
 import random
 import sys
 from pathlib import Path
@@ -58,6 +59,9 @@ def _session(rng: random.Random, user: str, session: str, task: str, day: int,
             "propensity": round(rng.uniform(0.1, 0.6), 2), "task": task,
             "skills": [_TASKS[task][1]], "graded": True, "reference_solution": _TASKS[task][2],
             "dwell_ms": rng.randrange(4_000, 60_000), "tokens": len(text.split())}
+        # A second version would say the vague answers half as often and the others more often.
+        chance = row["propensity"] * (0.5 if text == _VAGUE else 1.5)
+        row["other_log_probs"] = {"tutor 2": round(math.log(chance), 3)}
         if turn:
             row["hint"] = {"level": turn, "final": final,
                            "latency_seconds": rng.choice((0.8, 1.4)) if user == "cai" else 40.0}

@@ -222,9 +222,10 @@ def leak_liking(seed: int, students: int, turns: int) -> Numbers:
 def final_hints(seed: int, students: int, turns: int) -> Numbers:
     """Mean P(good) that the pipeline gives to final hints, by gaming and guard."""
     found: Numbers = {}
-    for name, gaming, seconds in (("no gaming", 0.0, 2.5), ("30% game, guarded", 0.3, 2.5),
-                                  ("30% game, no guard", 0.3, 0.0)):
-        seen = make_school(seed, students, gaming=gaming).observe(questions(), turns)
+    none, some = (make_school(seed, students, gaming=share).observe(questions(), turns)
+                  for share in (0.0, 0.3))
+    for name, seen, seconds in (("no gaming", none, 2.5), ("30% game, guarded", some, 2.5),
+                                ("30% game, no guard", some, 0.0)):
         rows = [(row, judged) for row, judged in answers(
                     seen, processed(seen, Rules(gaming_seconds=seconds)))
                 if row.event.hint is not None and row.event.hint.final]

@@ -218,6 +218,7 @@ def _shard(options: argparse.Namespace) -> None:
     from fedrlhf.config import build, load
     from fedrlhf.data.population import write_shard
     from fedrlhf.data.site_shard import site_shard
+    from fedrlhf.data.source import left_out
 
     config = load(options.overrides)
     source = build(config.data, "data", config.trust)
@@ -225,7 +226,9 @@ def _shard(options: argparse.Namespace) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_shard(options.out, made)
     sizes = ", ".join(f"{count} {split}" for split, count in made.sizes().items())
-    print(f"{made.client_id}: {sizes} pairs in {options.out.absolute()}")
+    print(f"{made.client_id}: {sizes} preferences in {options.out.absolute()}")
+    for reason, count in left_out(source).items():
+        print(f"left out of the source: {reason.replace('_', ' ')} ({count})")
 
 
 def _traces(options: argparse.Namespace) -> None:

@@ -83,6 +83,7 @@ def test_the_file_of_a_student_gives_the_same(made: TutorTracesSource, tmp_path:
 
 @pytest.mark.parametrize(("key", "value"), [
     ("heterogeneity", -1), ("personal_noise", -1), ("leak_liking", -0.5), ("turns_per_client", 0),
+    ("leak_liking", float("nan")),
     ("gaming_share", 1.1), ("label_noise", 0), ("reward_lambda", 2), ("kappa", -1)])
 def test_bad_keys_are_refused(key: str, value: float) -> None:
     """The message names the key and the value."""

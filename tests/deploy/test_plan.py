@@ -55,12 +55,13 @@ def test_data_that_are_elsewhere() -> None:
 
 
 def test_a_policy_stage_and_other_strategies() -> None:
-    """FedBis: 24 rounds x 4 clients are 96 adapters each way, and each of 12 clients gets one.
+    """FedBis: 24 rounds x 4 clients are 96 adapters each way, and each of 12 clients gets two.
 
-    The tutor's adapter has 81,920 values: (96 + 12) x 81,920 x 4 bytes down.
+    One for agreement, one for rewards, which planted truth tells with any objective. The tutor's
+    adapter has 81,920 values: (96 + 12 + 12) x 81,920 x 4 bytes down.
     """
     found = lines("objective=dpo", "strategy=fedbis", "run.stages=[partition,rlhf,evaluate]")
-    assert found["Stage rlhf: bytes to clients"][0] == f"{108 * 81_920 * 4:,}"
+    assert found["Stage rlhf: bytes to clients"][0] == f"{120 * 81_920 * 4:,}"
     assert "Models: selector" not in found
 
 
@@ -68,7 +69,7 @@ def test_the_reference_after_sft_travels_too() -> None:
     """After sft the reference is an adapter, which every message brings: twice the bytes down."""
     found = lines("objective=dpo", "strategy=fedbis", "run.stages=[partition,sft,rlhf,evaluate]",
                   "sft.path=demonstrations.jsonl")
-    assert found["Stage rlhf: bytes to clients"][0] == f"{2 * 108 * 81_920 * 4:,}"
+    assert found["Stage rlhf: bytes to clients"][0] == f"{2 * 120 * 81_920 * 4:,}"
 
 
 AWAY = ("data=hh_rlhf", "data.path=/no/such/file.jsonl", "partition.by=iid",
@@ -93,6 +94,22 @@ def test_operations_are_those_of_the_objective() -> None:
     assert 1e6 < weights < 4e6
     assert operations(*AWAY, "objective=dpo") == pytest.approx(
         2 * one + 2 * weights * 96 * 2 * 100 * 1_024, rel=0.02)
+
+
+def test_completions_are_counted_where_they_are_written() -> None:
+    """24 rounds x 4 clients x 10 steps x 8 prompts x 4 completions, twice trained on.
+
+    Prompts as long as they may be, so each reads 1,024 tokens: 2 x 4 operations a weight and token
+    with a gradient, and 3 x 2 without (writing, under the policy, under the reference). Ditto's
+    own model takes 5 steps beside the 10.
+    """
+    online = (*AWAY, "objective=rloo", "objective.iterations=2", "reward/shared=everyone")
+    each = operations(*AWAY, "objective=sft") / (4 * 7_680)  # weights x 1,024 tokens
+    assert operations(*online) == pytest.approx(14 * each * 30_720, rel=0.02)
+    assert operations(*online, "personal=ditto", "personal.local_steps=5") == pytest.approx(
+        1.5 * 14 * each * 30_720, rel=0.02)
+    written = lines(*online)["Stage rlhf: completions"]
+    assert written == ("30,720", "written by the clients to learn from, at most 96 tokens each")
 
 
 def test_a_pool_trains_alone() -> None:

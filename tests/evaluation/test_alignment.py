@@ -8,6 +8,7 @@ from scipy.spatial.distance import jensenshannon
 
 from fedrlhf.evaluation.alignment import (
     alignment_counts,
+    alignment_fault,
     alignment_scores,
     fairness_index,
     first_reaching,
@@ -81,3 +82,18 @@ def test_first_reaching() -> None:
     """The first of several, or none."""
     assert first_reaching([0.1, 0.5, 0.4, 0.6], 0.5) == 1
     assert first_reaching([0.1], 0.5) is None
+
+
+@pytest.mark.parametrize(("change", "wrong"), [
+    ({}, None),
+    ({"alignment": [0.5]}, "one for each question"),
+    ({"alignment": [0.5, 1.5]}, "between 0 and 1"),
+    ({"alignment_uniform": 0.5}, "one for each question"),
+    ({"alignment_question": [], "alignment": [], "alignment_uniform": []}, "one for each")])
+def test_scores_that_cannot_be_are_refused(change: dict[str, object], wrong: str | None) -> None:
+    """A reply may hold anything: lists of other lengths, scores above 1, a number for a list."""
+    sent = {"alignment": [0.5, 1.0], "alignment_uniform": [0.4, 0.0],
+            "alignment_question": [1.0, 2.0], **change}
+    found = alignment_fault(sent)  # type: ignore[arg-type]
+    assert found is None if wrong is None else wrong in str(found)
+    assert alignment_fault({"vote": 1.0}) is None

@@ -11,6 +11,7 @@ from fedrlhf.evaluation.off_policy import (
     effective_sample_size,
     importance_weights,
     ipw,
+    log_weights,
     snipw,
 )
 
@@ -96,3 +97,9 @@ def test_what_is_no_probability_is_refused(target: list[float], behaviour: list[
     """A logged answer had some chance, and none has more than 1."""
     with pytest.raises(ValueError, match="probabilities"):
         importance_weights(target, behaviour)
+
+
+def test_weights_of_long_texts() -> None:
+    """pi = e^-2000 is no float, its ratio to e^-2001 is e; a ratio of e^100 counts as e^50."""
+    assert log_weights([-2000.0, -1.0], [-2001.0, -101.0]).tolist() == [1.0, 50.0]
+    assert np.exp(log_weights(np.log([0.3]), np.log([0.6])))[0] == pytest.approx(0.5)

@@ -103,7 +103,8 @@ def _partition(path: Path, config: dict[str, Any], results: dict[str, float]) ->
     put(path / "partition" / "population.json", {
         "shards": [{"client_id": row["client_id"], "file": "x", "sizes": row["sizes"], "ties": 0}
                    for row in rows],
-        "counts": {"clients_below_min_pairs": 7, "pairs_below_min_pairs": 30},
+        "counts": {"clients_below_min_pairs": 7, "no_trace": 12, "pairs_below_min_pairs": 30,
+                   "rows_set_aside": 1},
         "summary": {"clients": 4, "pairs": 340, "ties": 0, "chosen_first": 0.5,
                     "longer": {"std": 0.11, "min": 0.4, "median": 0.55, "max": 0.7},
                     "sizes": {"train": {"total": 220}, "validation": {"total": 40},

@@ -40,11 +40,11 @@ def test_results_have_intervals_and_places_on_the_scale(whole: Page) -> None:
 
 
 def test_shards(whole: Page) -> None:
-    """Shards of 100 to 70 pairs; seven clients with 30 pairs were too small."""
+    """Shards of 100 to 70 pairs; seven clients with 30 pairs were too small, rows of traces bad."""
     assert "The shards hold between 70 and 100 pairs." in whole.text
     assert "train / validation / test 220 / 40 / 80" in whole.text
-    assert ("7 clients with fewer pairs than partition.min_pairs; 30 pairs with fewer pairs than"
-            in whole.text)
+    assert ("7 clients with fewer pairs than partition.min_pairs; no trace (12); 30 pairs with "
+            "fewer pairs than partition.min_pairs; 1 row set aside." in whole.text)
 
 
 def test_rejected_clients_are_named_with_rounds_and_reason(whole: Page) -> None:

@@ -39,6 +39,13 @@ def test_the_tables_add_up(source: TracesSource) -> None:
     assert dict(sections["rows"].tables[0].rows)["rows set aside"] == "2"
 
 
+def test_the_policies(source: TracesSource) -> None:
+    """All answers but the 8 gamed hints are tutor 1's; tutor 2 is estimated from the same 64."""
+    values, estimated = next(one for one in sections_of(source) if one.anchor == "policies").tables
+    assert [row[:3] for row in values.rows] == [["tutor 1", "64", "4"]]
+    assert [row[:2] for row in estimated.rows] == [["tutor 2", "64"]]
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It prints the tables and writes one page that loads nothing and holds no text of a row."""
     page = tmp_path / "page.html"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from fedrlhf.config import build, load, schema
 from fedrlhf.data.source import Source
 from fedrlhf.errors import ConfigError, RunFailed
+from fedrlhf.rewards import own
 from fedrlhf.rewards.base import Client
 from fedrlhf.rewards.function import Function
 from fedrlhf.rewards.judged import RewardModelReward, SelectorReward
@@ -37,6 +39,16 @@ def source(config: schema.Config) -> Source:
 def words(prompt: str, completions: list[str], person: str) -> list[float]:
     """Count words; the reward that the tests name by its dotted path."""
     return [float(len(text.split())) for text in completions]
+
+
+def quoting(prompt: str, completions: list[str], person: str) -> list[float]:
+    """Fail with a message that quotes what it was given."""
+    raise KeyError(prompt + completions[0] + person)
+
+
+def no_numbers(prompt: str, completions: list[str], person: str) -> list[str]:
+    """Return texts, which numpy quotes when it refuses them."""
+    return completions
 
 
 def broken(prompt: str, completions: list[str], person: str) -> list[float]:
@@ -85,8 +97,19 @@ def test_the_clients_own_lambda_goes_first() -> None:
     config = load([*ONLINE, "reward.weight=0.1", "+reward.weights.student_001=0.9"])
     assert open_scorer(client(config, name="student_000")).weight == 0.1
     assert open_scorer(client(config, name="student_001")).weight == 0.9
-    with pytest.raises(ConfigError, match="names student_001, but the clients are ann"):
+    check_weights(config, ["student_000", "student_001"])
+    with pytest.raises(ConfigError, match="names student_001, but the clients are ann$"):
         check_weights(config, ["ann"])
+
+
+def test_a_pool_scores_each_person_with_the_persons_own_lambda() -> None:
+    """What one client holds for two students is mixed as it would be at the students'."""
+    config = load([*ONLINE, "reward.weight=0.25", "+reward.weights.student_001=1"])
+    pool = open_scorer(client(config, name="pool"))
+    for name in ("student_000", "student_001"):
+        at_home = open_scorer(client(config, name=name)).score(QUESTION, TEXTS, name)
+        np.testing.assert_array_equal(pool.score(QUESTION, TEXTS, name).total, at_home.total)
+    np.testing.assert_array_equal(at_home.total, at_home.personal)
 
 
 def test_a_function_is_called_with_texts_and_checked() -> None:
@@ -99,6 +122,14 @@ def test_a_function_is_called_with_texts_and_checked() -> None:
         load([*ONLINE, f"trust=[{__name__.partition('.')[0]}]"])))
     with pytest.raises(RunFailed, match="must return 2 finite numbers for 2 completions"):
         wrong(QUESTION, TEXTS, "ann")
+    for name in ("quoting", "no_numbers"):
+        fails = Function(path=f"{__name__}.{name}").open(client(
+            load([*ONLINE, f"trust=[{__name__.partition('.')[0]}]"])))
+        with pytest.raises(RunFailed, match=f"{name} failed with (Key|Value)Error") as caught:
+            fails(QUESTION, TEXTS, "ann")
+        assert not any(text in str(caught.value) for text in (QUESTION, *TEXTS, "ann"))
+    with pytest.raises(ConfigError, match="named with its module.*got 'words'"):
+        Function(path="words").check(config, source(config))
     with pytest.raises(ConfigError, match=r"not in a trusted package.*trust=\[os\]"):
         Function(path="os.getcwd").open(client(config))
 
@@ -186,5 +217,32 @@ def test_an_own_reward_model_learns_the_persons_taste_alone() -> None:
     alone = OwnRewardModel(learning_rate=1e-2, steps=15, batch_size=8).open(client(
         config, *(pair for pair in pairs if pair.client_id == "ann")))
     np.testing.assert_array_equal(alone("What is a median?", (kind, plain), "ann"), ann)
-    with pytest.raises(RunFailed, match="'cy' has no pair to train a reward model on"):
+    with pytest.raises(RunFailed, match="has no pair to train a reward model on") as caught:
         score("What is a median?", (kind, plain), "cy")
+    assert "cy" not in str(caught.value)  # the server need not know the people of a client
+
+
+def test_a_process_holds_a_bounded_number_of_own_reward_models(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for one: what was asked for last stays, the other is trained to the same bits."""
+    monkeypatch.setattr(own, "_MOST", 1)
+    monkeypatch.setattr(own, "_trained", own.OrderedDict())
+    config = load([*ONLINE, *small()])
+    pairs = [PreferencePair("What is a mean?", *TEXTS, who, "s") for who in ("ann", "bob")]
+
+    def rewards(who: str) -> np.ndarray:
+        score = OwnRewardModel(learning_rate=1e-2, steps=1, batch_size=1).open(
+            client(config, *pairs))
+        return score(QUESTION, TEXTS, who)
+
+    first, _ = rewards("ann"), rewards("bob")
+    assert len(own._trained) == 1
+    np.testing.assert_array_equal(rewards("ann"), first)
+
+
+@pytest.mark.parametrize("key", ["learning_rate", "steps", "batch_size"])
+def test_settings_of_own_reward_models_are_named(key: str) -> None:
+    """The key is that of the section `reward`, not the objective's inside."""
+    good: dict[str, Any] = {"learning_rate": 1e-2, "steps": 1, "batch_size": 1}
+    with pytest.raises(ConfigError, match=f"reward.personal.{key} must be greater than 0, got 0"):
+        OwnRewardModel(**good | {key: 0})

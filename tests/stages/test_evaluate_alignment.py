@@ -8,6 +8,7 @@ import pytest
 import fedrlhf
 from fedrlhf.errors import ConfigError
 from fedrlhf.files import read_json
+from fedrlhf.stages.evaluate_latent import latent_fault
 from fedrlhf.stages.federated import read_rounds
 
 SMALL = ("data=opinions", "data.groups=4", "data.questions=24", "partition.unseen=[group_03]",
@@ -56,6 +57,48 @@ def test_a_pool_leaves_the_unseen_unseen(tiny_llama: Path, tmp_path: Path) -> No
     assert results["latent.kl"] > 0
     assert -1 <= results["latent.gain_stranger"] <= 1
     assert "alignment.train" not in results
+
+
+@pytest.mark.slow
+def test_more_rounds_go_on_to_the_bits_of_an_uninterrupted_run(tiny_llama: Path,
+                                                               tmp_path: Path) -> None:
+    """One round and then a second end with the network of two at once, though the rate falls.
+
+    The latent's noise and the weight of the divergence depend on the round alone as well.
+    """
+    def trained(name: str, rounds: int) -> bytes:
+        fedrlhf.run([*SMALL, "objective=variational", "run.stages=[partition,select]",
+                     "data.groups=2", "data.questions=12", "partition.unseen=[]",
+                     f"select.rounds={rounds}", "select.evaluate_every=0",
+                     "run.redo_changed=true", "objective.local_steps=1", "objective.kl_cycle=2",
+                     "objective.kl_weight=1", "objective.cosine_rounds=4",
+                     f"selector.model.path={tiny_llama}", f"run.dir={tmp_path / name}"])
+        return (tmp_path / name / "select" / "selector_0" / "network.safetensors").read_bytes()
+
+    first = trained("stopped", 1)
+    assert trained("stopped", 2) == trained("whole", 2) != first
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    ("partition.validation=0", "partition.validation is 0"),
+    ("partition.pool_training=true", "partition.pool_validation=false")])
+def test_a_judge_without_anybody_s_answers_is_refused(tmp_path: Path, given: str,
+                                                      message: str) -> None:
+    """Evaluation would have no context, after all rounds; it is refused before any."""
+    with pytest.raises(ConfigError, match=message):
+        fedrlhf.run([*SMALL, "objective=predictor", "objective.heads=2", given,
+                     f"run.dir={tmp_path / 'run'}"])
+    assert not (tmp_path / "run" / "partition").exists()
+
+
+def test_numbers_of_the_latent_that_cannot_be_are_refused() -> None:
+    """More right ones than pairs, or a number that is absent."""
+    sent = {"latent_pairs": 4.0, "latent_own": 3.0, "latent_zero": 2.0, "latent_stranger": 2.5,
+            "latent_kl": 0.1}
+    assert latent_fault(sent) is None
+    assert latent_fault({}) is None
+    assert "out of range" in str(latent_fault(sent | {"latent_own": 5.0}))
+    assert "not complete" in str(latent_fault({"latent_pairs": 4.0}))
 
 
 def test_the_server_cannot_label_for_a_person(tmp_path: Path) -> None:

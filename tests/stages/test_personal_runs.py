@@ -135,9 +135,9 @@ def test_resumed_is_uninterrupted(tmp_path: Path) -> None:
     The shared policy, the clients' own and the numbers are those of a run without a stop; so are
     they where the third round is added to two finished ones.
     """
-    words = ("personal=ditto", "run.stages=[partition,rlhf,evaluate]", "evaluate.prompts=2",
-             "evaluate.samples=1", "evaluate.client_prompts=1",
-             "evaluate.sampling.max_new_tokens=4")
+    words = ("personal=ditto", "objective.optimizer_state=keep",
+             "run.stages=[partition,rlhf,evaluate]", "evaluate.prompts=2", "evaluate.samples=1",
+             "evaluate.client_prompts=1", "evaluate.sampling.max_new_tokens=4")
     whole = go(tmp_path / "whole", *words)
     resumed = go(tmp_path / "resumed", *words, rounds=1)
     kept = list((resumed / "rlhf" / "clients").iterdir())

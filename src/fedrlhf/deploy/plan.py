@@ -18,6 +18,7 @@ from fedrlhf.models.skeleton import Skeleton
 
 TERAFLOPS = 200.0  # sustained, in 10^12 operations a second; an assumption, half of an A100's peak
 _COUNTS, _COUNTS_EACH = 20, 3  # numbers in a reply to "agreement", and further ones each selector
+_REWARDS, _REWARDS_PERSONAL = 9, 5  # in one to "rewards", and of a personal model
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ def _federation_part(work: Workload) -> Iterator[Part]:
     traffic = rehearse(work.clients, strategy, work.rounds, config.run.seed, work.sends_reference)
     if "evaluate" in config.run.stages:
         traffic["evaluate.agreement"] = _agreement(work, strategy, count)
+        if work.measures_rewards:
+            traffic["evaluate.rewards"] = _rewards(work)
     lines = [Line("strategy", name, f"{count} {'adapters' if count > 1 else 'adapter'}"),
              Line("rounds", f"{work.rounds.rounds}",
                   f"{min(work.rounds.clients_per_round, len(work.clients))} clients each")]
@@ -113,8 +116,12 @@ def _federation_part(work: Workload) -> Iterator[Part]:
     lines += [Line(f"bytes {way}", f"{total:,}", _size(total)) for way, total in (
         ("to clients", sum(t.down(model.adapter) for t in traffic.values())),
         ("from clients", sum(t.up(model.adapter) for t in traffic.values())))]
+    if work.objective.needs_reward:
+        lines.append(_written_line(work, traffic))
+    own = " with the clients' own models" if work.personal.further_steps(1) else ""
     lines.append(Line("training", work.hours(_client_flops(work, traffic)),
-                      f"at {work.teraflops:g} TFLOP/s"))
+                      f"{'and writing ' if work.objective.needs_reward else ''}"
+                      f"at {work.teraflops:g} TFLOP/s{own}"))
     yield Part(f"Stage {work.objective.stage}", tuple(lines))
 
 
@@ -125,6 +132,28 @@ def _agreement(work: Workload, strategy: object, count: int) -> Traffic:
                    8 * asked * (_COUNTS + _COUNTS_EACH * each))
 
 
+def _rewards(work: Workload) -> Traffic:
+    asked = sum(client.test > 0 for client in work.clients)
+    numbers = _REWARDS + _REWARDS_PERSONAL * work.personal.separate
+    return Traffic(asked, asked * (1 + work.sends_reference), 0, 8 * asked * numbers)
+
+
+def _written_line(work: Workload, traffic: dict[str, Traffic]) -> Line:
+    """Say how many completions the policy writes to learn from."""
+    objective = work.objective
+    written = traffic["train"].messages * _steps(work) * objective.step_size
+    length = getattr(objective, "max_new_tokens", None)
+    return Line("completions", f"{written:,}", "written by the clients to learn from"
+                + (f", at most {length} tokens each" if length else ""))
+
+
+def _steps(work: Workload) -> int:
+    """Return a client's steps in a round, those of its own model included."""
+    held = [client.train for client in work.clients if client.train]
+    steps = work.objective.step_count(int(np.mean(held)))
+    return steps + work.personal.further_steps(steps)
+
+
 def _client_flops(work: Workload, traffic: dict[str, Traffic]) -> float:
     """Estimate all training, with what is read without a gradient, and all ranking."""
     objective, model = work.objective, work.models[work.trained]
@@ -133,13 +162,14 @@ def _client_flops(work: Workload, traffic: dict[str, Traffic]) -> float:
         return reading_flops(model, held * work.pair)
     trained = traffic["train"].messages
     size = float(np.mean([client.train for client in work.clients if client.train]))
-    steps = objective.local_steps or objective.local_epochs * -(-int(size) // objective.batch_size)
-    flops = training_flops(model, trained * steps * objective.batch_size * work.pair,
+    read_in_steps = trained * _steps(work) * objective.step_size
+    flops = training_flops(model, read_in_steps * objective.passes * work.pair,
                            work.checkpointing(work.trained))
     ranked = sum(t.adapters_down for kind, t in traffic.items() if kind == "evaluate.rank")
     validation = float(np.mean([client.validation for client in work.clients]))
-    read = ranked * validation + (trained * size if objective.reads_reference else 0)
-    read += trained * steps * objective.batch_size * objective.passes_without_gradient
+    models = 2 if work.personal.further_steps(1) else 1
+    read = ranked * validation + (trained * size * models if objective.reads_reference else 0)
+    read += read_in_steps * objective.passes_without_gradient
     return flops + reading_flops(model, read * work.pair)
 
 
@@ -206,6 +236,10 @@ def _memory_part(work: Workload) -> Part:
         lines.append(Line(f"{work.objective.stage}: training", _memory(training_bytes(
             work.models[work.trained], tokens, work.objective.optimizer,
             work.checkpointing(work.trained))), f"{tokens:,} tokens in a forward pass"))
+        if work.objective.needs_reward:
+            rows = work.objective.step_size
+            lines.append(Line("rlhf: writing", _memory(generation_bytes(
+                tutor, rows, work.longest)), f"{rows} texts at once of {work.longest} tokens"))
     if "sft" in config.run.stages:
         rows = config.sft.micro_batch_size
         lines.append(Line("sft: training", _memory(training_bytes(
@@ -236,7 +270,7 @@ def _forward_tokens(work: Workload) -> int:
     sequences = len(work.objective.reads)
     least = sequences if work.objective.reads[0] != work.objective.reads[-1] else 1
     return max(least * work.longest, min(work.config.selector.tokens_per_forward,
-                                         sequences * work.objective.batch_size * work.longest))
+                                         sequences * work.objective.step_size * work.longest))
 
 
 def _memory(number: float) -> str:

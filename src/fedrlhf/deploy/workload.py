@@ -10,10 +10,12 @@ from fedrlhf.config import build, schema
 from fedrlhf.data.partition import POOL, partition
 from fedrlhf.data.population import Population, Shard
 from fedrlhf.errors import ConfigError, DataError
+from fedrlhf.evaluation.rewards import measured
 from fedrlhf.federation.client_grid import Client
 from fedrlhf.models.load import LANGUAGE
 from fedrlhf.models.skeleton import Skeleton, skeleton
 from fedrlhf.objectives.base import Objective
+from fedrlhf.objectives.personal import Shared
 from fedrlhf.types import SPLITS, Preference, as_text, only_pairs, only_ratings
 
 _CHARACTERS = 4.0  # of a token, where no tokenizer is at hand
@@ -27,22 +29,26 @@ class Workload:
     Attributes:
         config: The whole configuration.
         objective: What the clients optimise.
+        personal: Which models of their own they have.
         clients: Who they are and how many pairs each has.
         population: Their shards; None where the data are not here.
         away: Why the data are not here.
         models: Sizes of ``tutor`` and ``selector``, where the run uses them.
         texts: Mean tokens of prompts, chosen and rejected completions; empty: not known.
         teraflops: Sustained 10^12 operations a second.
+        measures_rewards: Whether clients measure rewards at the end.
     """
 
     config: schema.Config
     objective: Objective
+    personal: Shared
     clients: Sequence[Client]
     population: Population | None
     away: str
     models: dict[str, Skeleton]
     texts: dict[str, float]
     teraflops: float
+    measures_rewards: bool
 
     @property
     def rounds(self) -> schema.Rounds:
@@ -66,7 +72,12 @@ class Workload:
 
     @property
     def pair(self) -> float:
-        """Mean tokens that a step of the objective reads of a pair, in all its sequences."""
+        """Mean tokens that a step reads of an example, in all its sequences.
+
+        An example is a pair, or a completion that the policy writes, as long as it may be.
+        """
+        if (written := getattr(self.objective, "max_new_tokens", None)) is not None:
+            return min(self.longest, self.texts.get("prompt", self.longest) + written)
         return self.tokens(self.objective.reads, self.longest)
 
     def tokens(self, sequences: Sequence[Sequence[str]], longest: int) -> float:
@@ -94,9 +105,12 @@ def workload(config: schema.Config, teraflops: float) -> Workload:
     if not teraflops > 0:
         raise ConfigError(f"--teraflops must be greater than 0, got {teraflops:g}")
     objective: Objective = build(config.objective, "objective", config.trust)
+    personal: Shared = build(config.personal, "personal", config.trust)
     population, away = _population(config)
-    return Workload(config, objective, _clients(config, population), population, away,
-                    _models(config, objective), _text_tokens(population), teraflops)
+    truth = build(config.data, "data", config.trust).truth() if population else None
+    return Workload(config, objective, personal, _clients(config, population), population, away,
+                    _models(config, objective), _text_tokens(population), teraflops,
+                    measured(objective, truth))
 
 
 def _population(config: schema.Config) -> tuple[Population | None, str]:

@@ -15,6 +15,8 @@ from scipy.special import rel_entr
 from fedrlhf.evaluation.agreement import Counts
 from fedrlhf.selectors.questions import Predicted
 
+_ROUNDING = 1e-9
+
 
 def js_distance(one: np.ndarray, other: np.ndarray, base: float = 2.0) -> float:
     """Return the Jensen-Shannon distance of two distributions: the root of their divergence.
@@ -64,6 +66,23 @@ def alignment_counts(predicted: Sequence[Predicted]) -> Counts:
     return {"alignment": alignment_scores(predicted).tolist(),
             "alignment_uniform": uniform_scores(predicted).tolist(),
             "alignment_question": [_number(one.key) for one in predicted]}
+
+
+def alignment_fault(counts: Counts) -> str | None:
+    """Say what is wrong with the scores among the numbers that a client sent, or None.
+
+    Args:
+        counts: What the client answered, finite numbers and lists of them; scores may be absent.
+    """
+    lists = [counts.get(name) for name in ("alignment", "alignment_uniform", "alignment_question")]
+    if not any(name.startswith("alignment") for name in counts):
+        return None
+    scores, uniform, questions = (found if isinstance(found, list) else [] for found in lists)
+    if not 0 < len(scores) == len(uniform) == len(questions):
+        return "its alignment scores are not one for each question"
+    if not all(-_ROUNDING <= score <= 1 + _ROUNDING for score in (*scores, *uniform)):
+        return "its alignment scores are not between 0 and 1"
+    return None
 
 
 def _number(key: str) -> float:

@@ -24,6 +24,15 @@ def importance_weights(target: ArrayLike, behaviour: ArrayLike,
     return over / under if clip is None else np.minimum(over / under, clip)
 
 
+def log_weights(target: ArrayLike, behaviour: ArrayLike) -> Floats:
+    """Return log pi_e - log pi_b of each logged answer from natural logarithms, at most 50.
+
+    A whole text's probability is often too small for a float, and its weight too large: from e^50
+    on such a row outweighs all others, by how much does not matter.
+    """
+    return np.minimum(np.asarray(target, float) - np.asarray(behaviour, float), 50.0)
+
+
 def ipw(rewards: ArrayLike, weights: ArrayLike) -> float:
     """Return mean(w r); unbiased with weights that are not clipped."""
     return float(np.mean(np.asarray(weights, float) * np.asarray(rewards, float)))
@@ -43,9 +52,16 @@ def snipw(rewards: ArrayLike, weights: ArrayLike) -> float:
 
 def doubly_robust(rewards: ArrayLike, weights: ArrayLike, predicted: ArrayLike,
                   expected: ArrayLike, switch: float | None = None) -> float:
-    """Return mean( q(x, pi_e) + w (r - q(x, a)) ).
+    """Return mean( q(x, pi_e) + w (r - q(x, a)) ), the mean of `doubly_robust_terms`.
 
     Unbiased if the weights or the predictions are right.
+    """
+    return float(np.mean(doubly_robust_terms(rewards, weights, predicted, expected, switch)))
+
+
+def doubly_robust_terms(rewards: ArrayLike, weights: ArrayLike, predicted: ArrayLike,
+                        expected: ArrayLike, switch: float | None = None) -> Floats:
+    """Return q(x, pi_e) + w (r - q(x, a)) of each logged answer.
 
     Args:
         rewards: r of each logged answer.
@@ -58,7 +74,7 @@ def doubly_robust(rewards: ArrayLike, weights: ArrayLike, predicted: ArrayLike,
     if switch is not None:
         kept = np.where(kept <= switch, kept, 0.0)
     residuals = np.asarray(rewards, float) - np.asarray(predicted, float)
-    return float(np.mean(np.asarray(expected, float) + kept * residuals))
+    return np.asarray(np.asarray(expected, float) + kept * residuals)
 
 
 def effective_sample_size(weights: ArrayLike) -> float:

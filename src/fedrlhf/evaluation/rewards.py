@@ -7,14 +7,23 @@ import numpy as np
 from scipy import stats
 
 from fedrlhf.config import schema
+from fedrlhf.data.source import Truth
 from fedrlhf.federation.messages import EXAMPLES
 from fedrlhf.models.runtime import seeded
+from fedrlhf.objectives.base import Objective
 from fedrlhf.objectives.policy import Policy
 from fedrlhf.objectives.rollouts import Rollouts, asks_of, write_rollouts
 from fedrlhf.objectives.scores import Scorer
 from fedrlhf.types import Preference
 
 PARTS = {"reward": "rewards", "shared_reward": "shared", "personal_reward": "personal"}
+
+
+def measured(objective: Objective, truth: Truth | None) -> bool:
+    """Say whether a policy is trained and rewards are known: by training or planted truth."""
+    if objective.trains != "policy":
+        return False
+    return objective.needs_reward or (truth is not None and truth.any_text)
 
 
 def reward_numbers(policy: Policy, adapters: Mapping[str, np.ndarray],

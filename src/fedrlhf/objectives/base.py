@@ -81,7 +81,8 @@ class Objective(ABC):
         reads_reference: Whether it reads all its pairs under the reference in each round as well.
         needs_reward: Whether it maximises the rewards of the section `reward`.
         needs_context: Whether its judge must be given a person's own preferences before it judges.
-        passes_without_gradient: How often a step reads a batch besides, for `fedrlhf plan`.
+        passes_without_gradient: How often a step reads a batch besides, for `fedrlhf plan`; what
+            is written counts as read.
         optimizer: adamw, sgd or rmsprop.
         learning_rate: Of every local step.
         betas: Of AdamW.
@@ -127,6 +128,16 @@ class Objective(ABC):
                                   f"got {getattr(self, key)}")
         if self.local_steps is not None and self.local_steps < 1:
             raise ConfigError(f"objective.local_steps must be at least 1, got {self.local_steps}")
+
+    @property
+    def passes(self) -> int:
+        """How often a step reads its batch with a gradient, for `fedrlhf plan`."""
+        return 1
+
+    @property
+    def step_size(self) -> int:
+        """How many examples such a batch has."""
+        return self.batch_size
 
     @property
     def stage(self) -> str:

@@ -42,8 +42,8 @@ class Online(Objective):
     learns_from: ClassVar[str] = "prompt"
     uses_ratings: ClassVar[bool] = True
     reads: ClassVar[tuple[tuple[str, ...], ...]] = (("prompt", "chosen"),)
-    reads_reference: ClassVar[bool] = True
     needs_reward: ClassVar[bool] = True
+    passes_without_gradient: ClassVar[int] = 3  # writing, under the policy, under the reference
     least_completions: ClassVar[int] = 1
 
     beta: float
@@ -68,6 +68,16 @@ class Online(Objective):
         if self.kl_target is not None and not self.beta > 0:
             raise ConfigError("objective.kl_target moves beta by factors, so objective.beta must "
                               f"be greater than 0, got {self.beta}")
+
+    @property
+    def passes(self) -> int:
+        """How often a step reads its completions with a gradient."""
+        return self.iterations
+
+    @property
+    def step_size(self) -> int:
+        """How many completions a step writes and reads."""
+        return self.batch_size * self.completions
 
     @abstractmethod
     def improve(self, policy: Policy, steps: LocalSteps, rollouts: Rollouts,

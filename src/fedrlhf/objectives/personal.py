@@ -36,6 +36,10 @@ class Shared:
     separate: ClassVar[bool] = False
     rebuilds: ClassVar[bool] = False
 
+    def further_steps(self, steps: int) -> int:
+        """Return the own model's steps in a round, beside so many others; for `fedrlhf plan`."""
+        return 0
+
     def check(self, objective: Objective, layout: Layout) -> None:
         """Refuse an objective or an adapter that it cannot work with.
 
@@ -148,6 +152,10 @@ class Apart(Shared):
         if self.local_steps is not None and self.local_steps < 1:
             raise ConfigError("personal.local_steps must be at least 1 or null, "
                               f"got {self.local_steps}")
+
+    def further_steps(self, steps: int) -> int:
+        """Return the own model's steps in a round."""
+        return self.local_steps or steps
 
     def steps_of(self, objective: Objective) -> Objective:
         """Return the objective with the personal model's steps."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -60,6 +61,8 @@ class Ppo(Online):
         gae_lambda: Between the one-step advantage (0) and the whole return (1).
         whiten: Whether the step's advantages get mean 0 and standard deviation 1.
     """
+
+    passes_without_gradient: ClassVar[int] = 4  # for the values as well
 
     clip: float
     value_clip: float

@@ -47,6 +47,7 @@ class Variational(InContext):
     """
 
     learns_from: ClassVar[str] = "pair with another pair of the same person beside it"
+    uses_ratings: ClassVar[bool] = True
 
     latent: int
     width: int

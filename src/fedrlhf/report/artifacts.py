@@ -94,6 +94,11 @@ class Artifacts:
         return federated_stage(self.run.path)
 
     @property
+    def in_context(self) -> bool:
+        """Whether the judge has to know a person by answers, which the server has not."""
+        return str(self.setting("objective._target_")).endswith((".Predictor", ".Variational"))
+
+    @property
     def strategy(self) -> Facts:
         """The strategy that ran: its class under ``_target_`` and its arguments.
 

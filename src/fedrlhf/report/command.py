@@ -78,7 +78,11 @@ def _wanted(artifacts: Artifacts) -> list[str]:
 
 def _job(artifacts: Artifacts) -> tuple[str, ...]:
     """Return the stages of a whole job of this kind, with sft where the run has it."""
-    whole = ("partition", "rlhf", "evaluate") if artifacts.federated == "rlhf" else MAIN_JOB
+    whole: Sequence[str] = MAIN_JOB
+    if artifacts.federated == "rlhf":
+        whole = ("partition", "rlhf", "evaluate")
+    elif artifacts.in_context:  # the server has no person's answers, so it cannot label
+        whole = ("partition", "select", "evaluate")
     tuned = "sft" in _wanted(artifacts)
     return tuple(stage for stage in STAGES if stage in whole or stage == "sft" and tuned)
 

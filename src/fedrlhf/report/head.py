@@ -9,7 +9,17 @@ from fedrlhf.report.parts import Fact, Table
 from fedrlhf.report.rounds import strategy_name
 from fedrlhf.report.table import ROWS, Row, show
 from fedrlhf.report.verdict import selector_count
-from fedrlhf.report.words import bounds, duration, interval, percent, plain, signed, size, tied
+from fedrlhf.report.words import (
+    bounds,
+    duration,
+    fixed,
+    interval,
+    percent,
+    plain,
+    signed,
+    size,
+    tied,
+)
 
 _SHARES = ("selector.agreement", "policy.agreement", "ratings.auc", "selector.gold",
            "selector.order", "label.accuracy",
@@ -102,6 +112,8 @@ def tiles(artifacts: Artifacts) -> list[Fact]:
                  ("selector.agreement", "agreement", percent),
                  ("policy.agreement", "agreement", percent),
                  ("selector.agreement_own" if several else "", "own selector", percent),
+                 ("alignment.train", "alignment, trained groups", fixed),
+                 ("alignment.unseen", "alignment, unseen groups", fixed),
                  ("selector.agreement_personal", "personal selector", percent),
                  ("policy.agreement_personal", "personal tutor", percent),
                  ("policy.utility_gain", "gain in utility", signed),

@@ -5,6 +5,7 @@ from pathlib import Path
 from fedrlhf.report import (
     head,
     sections,
+    sections_alignment,
     sections_groups,
     sections_ratings,
     sections_rewards,
@@ -19,10 +20,9 @@ from fedrlhf.report.words import percent, plain
 from fedrlhf.tracking.run_directory import REPORT, RunDirectory
 
 _SECTIONS = (sections.shards, sections_tutor.sft, sections.selectors, sections_groups.groups,
-             sections_groups.agreement, sections_ratings.ratings, sections_rewards.rewards,
-             sections_tutor.labels,
-             sections_tutor.dpo, sections_tutor.best_of, sections_tutor.samples,
-             sections_tutor.cost)
+             sections_groups.agreement, sections_alignment.alignment, sections_ratings.ratings,
+             sections_rewards.rewards, sections_tutor.labels, sections_tutor.dpo,
+             sections_tutor.best_of, sections_tutor.samples, sections_tutor.cost)
 
 
 def write_report(run: RunDirectory, out: Path | None = None) -> Path:

@@ -26,6 +26,7 @@ _REASONS = {
     "without_validation": "without a prompt to validate on",
     "without_test": "without a prompt to test on",
     "only_in_pool": "only in the pool of training pairs",
+    "unseen": "withheld from training (partition.unseen)",
 }
 
 
@@ -84,7 +85,8 @@ def _left_out(population: Facts) -> list[str]:
     for name, count in sorted(counts.items()):
         noun, _, reason = name.partition("_")
         words = _REASONS.get(reason, plain(reason.replace("_", " ")))
-        found.append(f"{counted(count, noun.removesuffix('s'))} {words}")
+        found.append(f"{counted(count, noun.removesuffix('s'))} {words}" if noun.endswith("s")
+                     else f"{plain(noun)} {words} ({count:,.0f})")
     return [f"Left out or incomplete: {'; '.join(found)}."]
 
 
@@ -98,11 +100,14 @@ def selectors(artifacts: Artifacts) -> Section:
     pictures = [plots.learning_curves(losses, validation, warmup_rounds(artifacts)[1],
                                       chance, artifacts.federated == "rlhf")] if losses else []
     rejected = _rejections(rounds)
-    title, trained = ("The federated rounds", "the tutor") if artifacts.federated == "rlhf" else (
-        "The selectors", "a selector")
+    title, trained, sent = "The selectors", "a selector", "adapters"
+    if artifacts.federated == "rlhf":
+        title, trained = "The federated rounds", "the tutor"
+    elif artifacts.in_context:
+        title, trained, sent = "The federated rounds", "a small network", "its tensors"
     return Section(
         "selectors", title,
-        f"In each round, some clients train {trained} on their shards; only adapters and numbers "
+        f"In each round, some clients train {trained} on their shards; only {sent} and numbers "
         "come back.", _selector_facts(artifacts, rounds), _selector_notes(artifacts, rounds),
         pictures, [rejected] if rejected.rows else [])
 
@@ -126,10 +131,16 @@ def _selector_notes(artifacts: Artifacts, rounds: Sequence[Round]) -> list[str]:
     if not rounds:
         return []
     everybody = {str(entry.get("client_id")) for entry in rows(artifacts.population.get("shards"))}
-    idle = sorted(everybody - {client for record in rounds for client in record.cohort})
+    drawn = {client for record in rounds for client in record.cohort}
+    named = artifacts.setting("partition.unseen")
+    unseen = everybody & set(map(str, named if isinstance(named, list) else ()))
+    idle = sorted(everybody - drawn - unseen)
     notes = []
     if not any(record.rejected for record in rounds):
         notes.append("Every update was used: no client failed and none was rejected.")
+    if unseen:
+        notes.append("Served without training (partition.unseen): "
+                     f"{listed([plain(client) for client in sorted(unseen)])}.")
     if idle:
         notes.append(f"Never drawn to train: {listed([plain(client) for client in idle])}.")
     cut = sorted({client for row in artifacts.rounds

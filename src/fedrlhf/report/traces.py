@@ -18,6 +18,7 @@ from fedrlhf.evaluation.off_policy import effective_sample_size
 from fedrlhf.report import plots_traces as plots
 from fedrlhf.report.parts import Picture, Section, Table
 from fedrlhf.report.render import render, save
+from fedrlhf.report.traces_policies import policy_section
 from fedrlhf.report.words import counted, fixed, percent, plain, signed
 from fedrlhf.types import Preference, only_pairs, only_ratings
 
@@ -71,6 +72,7 @@ def sections_of(source: TracesSource) -> list[Section]:
         Section("evidence", "Evidence", "Strengths are log-odds of a good answer: starting values, "
                 "guessed and to be fitted, and the mean of the users' fits.",
                 tables=_filled([_evidence(users), _ignored(users), _violations(users)])),
+        policy_section(users, source.reward),
         Section("users", "Users", tables=_filled([_coverage(users)]))]
 
 
@@ -88,7 +90,7 @@ def _preferences(users: Sequence[UserData]) -> list[Preference]:
 
 def _rows(source: TracesSource) -> Table:
     events = _events(source.users)
-    logged = sum(one.reading.event.behaviour_probability is not None for one in events)
+    logged = sum(one.reading.event.behaviour_log_prob is not None for one in events)
     heard = {channel: sum(one.heard(channel) for one in events) for channel in CHANNELS}
     return Table(("", ""), [
         ["rows read", f"{len(events) + len(source.rejected):,}"],

@@ -14,7 +14,8 @@ _TRAINED_BY = {"sft": "supervised fine-tuning", "align": "DPO", "rlhf": "the fed
 def verdict(artifacts: Artifacts) -> str:
     """Return the run's result in one sentence."""
     clauses = [clause for clause in (
-        _selectors(artifacts), _ratings(artifacts.results), _tutor(artifacts)) if clause]
+        _selectors(artifacts), _predicted(artifacts.results), _ratings(artifacts.results),
+        _tutor(artifacts)) if clause]
     if clauses:
         sentence = "; ".join(clauses)
         return f"{sentence[0].upper()}{sentence[1:]}."
@@ -65,6 +66,20 @@ def _selectors(artifacts: Artifacts) -> str:
     return clause + _doubt(results, name)
 
 
+def _predicted(results: Results) -> str:
+    """Say how far the predicted shares are above equal ones, of unseen groups where there are."""
+    whose = "unseen" if "alignment.unseen_gain" in results else "train"
+    name = f"alignment.{whose}_gain"
+    if name not in results:
+        return ""
+    groups = "unseen groups" if whose == "unseen" else "the groups that trained"
+    if not shows_difference(results, name, 0.0):
+        return f"the shares of {groups} are not shown to be predicted better than by equal shares"
+    return (f"the shares of {groups} are predicted {'better' if results[name] > 0 else 'worse'} "
+            f"than by equal shares ({_thousandths(results[name])}"
+            f"{interval(results, name, _thousandths)} of the alignment score)")
+
+
 def _ratings(results: Results) -> str:
     name = "ratings.gain"
     if name not in results:
@@ -74,10 +89,10 @@ def _ratings(results: Results) -> str:
                 "share of good ones")
     return (f"with the score, held-out ratings are predicted "
             f"{'better' if results[name] > 0 else 'worse'} than by each person's own share of good "
-            f"ones ({_nats(results[name])}{interval(results, name, _nats)} nats)")
+            f"ones ({_thousandths(results[name])}{interval(results, name, _thousandths)} nats)")
 
 
-def _nats(value: float) -> str:
+def _thousandths(value: float) -> str:
     return signed(value, 3)
 
 

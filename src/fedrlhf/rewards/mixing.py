@@ -1,7 +1,7 @@
 """The shared and the personal reward, mixed by the knob lambda."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -34,6 +34,7 @@ class Mixed:
         kind: See `mix`.
         weight: lambda of this client.
         bound: H_max: H is cut to [-bound, bound]; None: as it is.
+        weights: lambda of the persons who have one of their own.
     """
 
     shared: Score
@@ -41,6 +42,7 @@ class Mixed:
     kind: str
     weight: float
     bound: float | None
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def score(self, prompt: Prompt, completions: Sequence[str], person: str) -> Scores:
         """Score completions; a part of weight 0 is scored all the same, to be measured."""
@@ -48,4 +50,5 @@ class Mixed:
         personal = self.personal(prompt, completions, person)
         if self.bound is not None:
             personal = personal.clip(-self.bound, self.bound)
-        return Scores(mix(shared, personal, self.weight, self.kind), shared, personal)
+        weight = self.weights.get(person, self.weight)
+        return Scores(mix(shared, personal, weight, self.kind), shared, personal)

@@ -1,6 +1,6 @@
 """From the configuration's section `reward` to a client's scorer."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from fedrlhf.config import build, schema
 from fedrlhf.data.source import Source
@@ -12,11 +12,15 @@ PARTS = ("shared", "personal")
 
 
 def open_scorer(client: Client) -> Mixed:
-    """Open both parts of the reward at a client, mixed by its own lambda."""
+    """Open both parts of the reward at a client, mixed by its own lambda.
+
+    A person who is a client too, but whose prompts another one holds (a pool), has that lambda.
+    """
     settings = client.config.reward
     shared, personal = (_part(client.config, name).open(client) for name in PARTS)
     return Mixed(shared, personal, settings.mix,
-                 settings.weights.get(client.client_id, settings.weight), settings.bound)
+                 settings.weights.get(client.client_id, settings.weight), settings.bound,
+                 settings.weights)
 
 
 def check_reward(config: schema.Config, source: Source) -> None:
@@ -29,7 +33,7 @@ def check_reward(config: schema.Config, source: Source) -> None:
         _part(config, name).check(config, source)
 
 
-def check_weights(config: schema.Config, clients: Iterable[str]) -> None:
+def check_weights(config: schema.Config, clients: Sequence[str]) -> None:
     """Refuse lambdas of clients that do not exist.
 
     Raises:
@@ -37,7 +41,7 @@ def check_weights(config: schema.Config, clients: Iterable[str]) -> None:
     """
     if unknown := sorted(set(config.reward.weights) - set(clients)):
         raise ConfigError(f"reward.weights names {', '.join(unknown)}, but the clients are "
-                          f"{', '.join(sorted(clients)[:5])} …")
+                          f"{', '.join(sorted(clients)[:5])}{' …' if len(clients) > 5 else ''}")
 
 
 def _part(config: schema.Config, name: str) -> Reward:

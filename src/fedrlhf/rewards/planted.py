@@ -22,7 +22,8 @@ class Planted(Reward):
 
     def __init__(self, *, of: str) -> None:
         if of not in OF:
-            raise ConfigError(f"a planted reward is of {', '.join(OF)}, got {of!r}")
+            raise ConfigError("reward.shared.of and reward.personal.of must be one of "
+                              f"{', '.join(OF)}, got {of!r}")
         self.of = of
 
     def check(self, config: schema.Config, source: Source) -> None:

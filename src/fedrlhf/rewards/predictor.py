@@ -51,8 +51,9 @@ class PredictorReward(Reward):
             if person not in contexts:
                 own = [one for one in client.train if one.client_id == person]
                 if not own:
-                    raise RunFailed(f"{person!r} has no answer that the predictor could know it "
-                                    "by; choose another reward/personal")
+                    # The server reads this, and it need not know the people of a client.
+                    raise RunFailed("a person of this client has no answer that the predictor "
+                                    "could know it by; choose another reward/personal")
                 contexts[person] = judge.for_person(own)
             # A completion that does not fit is worth the mean of the others.
             values = contexts[person].values(prompt, completions)

@@ -9,6 +9,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 
 from fedrlhf.errors import RunFailed, UserError
 from fedrlhf.evaluation.agreement import PERSONAL, Counts, fault, rate, selector_rates
+from fedrlhf.evaluation.alignment import alignment_fault
 from fedrlhf.evaluation.groups import adjusted_rand_index
 from fedrlhf.evaluation.intervals import ratio_interval
 from fedrlhf.federation.client_grid import ClientGrid
@@ -25,7 +26,7 @@ from fedrlhf.models.runtime import all_cores, prepare_process
 from fedrlhf.models.slot import Slot
 from fedrlhf.stages.context import Context
 from fedrlhf.stages.evaluate_alignment import alignment_results
-from fedrlhf.stages.evaluate_latent import latent_results
+from fedrlhf.stages.evaluate_latent import latent_fault, latent_results
 from fedrlhf.stages.evaluate_policy import evaluate_policy, trained_policies
 from fedrlhf.stages.evaluate_ratings import evaluate_ratings
 from fedrlhf.stages.evaluate_rewards import evaluate_rewards
@@ -125,7 +126,7 @@ def _read_counts(reply: Message, pairs: int) -> tuple[Counts, str | None]:
     if reply.has_error():
         return {}, (reply.error.reason or "unknown").splitlines()[-1]
     found: Counts = dict(reply.content.metric_records.get(METRICS, {}))  # type: ignore[arg-type]
-    return found, fault(found, pairs)
+    return found, fault(found, pairs) or alignment_fault(found) or latent_fault(found)
 
 
 def _selector_results(context: Context, counts: dict[str, Counts]) -> dict[str, float]:

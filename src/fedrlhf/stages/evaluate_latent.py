@@ -8,6 +8,20 @@ from fedrlhf.evaluation.intervals import ratio_interval
 from fedrlhf.stages.context import Context
 
 PAIRS = "latent_pairs"
+_RIGHT = ("latent_own", "latent_zero", "latent_stranger")
+
+
+def latent_fault(counts: Counts) -> str | None:
+    """Say what is wrong with the latent's numbers that a client sent, or None."""
+    if PAIRS not in counts:
+        return None
+    found = [counts.get(name) for name in (PAIRS, *_RIGHT, "latent_kl")]
+    if not all(isinstance(value, int | float) for value in found):
+        return "its numbers of the latent are not complete"
+    pairs, *right, _ = cast(list[float], found)
+    if pairs <= 0 or not all(0 <= one <= pairs for one in right):
+        return "its numbers of the latent are out of range"
+    return None
 
 
 def latent_results(context: Context, counts: Mapping[str, Counts]) -> dict[str, float]:

@@ -51,12 +51,13 @@ def evaluate_ratings(context: Context, grid: ClientGrid, adapters: Sequence[np.n
     nodes = [node for node in grid.nodes if grid.client(node).test_ratings]
     if not nodes or not isinstance(context.objective.open(context.config), CompletionJudge):
         return {}
-    counts = _ask(context, grid, [Message(RecordDict(), node, LABELS) for node in grid.nodes],
-                  lambda found, node: _label_fault(found))
+    counts = _ask(context, grid, "labels", [
+        Message(RecordDict(), node, LABELS) for node in grid.nodes],
+        lambda found, node: _label_fault(found))
     prior = fit_prior([cast(float, found[GOOD]) for found in counts.values()],
                       [cast(float, found[EXAMPLES]) for found in counts.values()])
     request = ConfigRecord({"rate": prior.rate, "strength": prior.strength})
-    sums = _ask(context, grid, [Message(RecordDict({
+    sums = _ask(context, grid, "ratings", [Message(RecordDict({
         ARRAYS: to_arrays({index: adapters[index]}), CONFIG: request}), node, RATINGS)
         for node in nodes for index in [own[grid.client(node).client_id]]],
         lambda found, node: fault(found, grid.client(node).test_ratings))
@@ -68,11 +69,11 @@ def evaluate_ratings(context: Context, grid: ClientGrid, adapters: Sequence[np.n
     return {f"ratings.{name}": value for name, value in _results(context, sums, prior).items()}
 
 
-def _ask(context: Context, grid: ClientGrid, messages: Sequence[Message],
+def _ask(context: Context, grid: ClientGrid, what: str, messages: Sequence[Message],
          wrong: Callable[[Mapping[str, Any], int], str | None]) -> dict[str, Sums]:
     """Return the clients' sums by client id; a reply may hold anything."""
     found: dict[str, Sums] = {}
-    with context.progress.task("evaluate: ratings", len(messages)) as task:
+    with context.progress.task(f"evaluate: {what}", len(messages)) as task:
         for reply in grid.send_and_receive(messages):
             node = reply.metadata.src_node_id
             sums: Sums = {} if reply.has_error() else dict(

@@ -6,7 +6,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Message, RecordDict
 
 from fedrlhf.evaluation.intervals import mean_interval
-from fedrlhf.evaluation.rewards import fault
+from fedrlhf.evaluation.rewards import fault, measured
 from fedrlhf.federation.client_grid import ClientGrid
 from fedrlhf.federation.messages import ARRAYS, CONFIG, EXAMPLES, METRICS, REWARDS, to_arrays
 from fedrlhf.files import write_json
@@ -16,14 +16,6 @@ from fedrlhf.stages.context import Context
 FILE = "rewards.json"
 NAMES = ("reward", "shared_reward", "personal_reward")
 Numbers = dict[str, float]
-
-
-def wanted(context: Context) -> bool:
-    """Say whether a policy was trained and rewards are known: by training or planted truth."""
-    if context.objective.trains != "policy":
-        return False
-    truth = context.source.truth()
-    return context.objective.needs_reward or (truth is not None and truth.any_text)
 
 
 def evaluate_rewards(context: Context, grid: ClientGrid,
@@ -40,7 +32,7 @@ def evaluate_rewards(context: Context, grid: ClientGrid,
         with these; of the gain by the shared policy; and of Spearman's correlation; each with an
         interval over clients.
     """
-    if not wanted(context):
+    if not measured(context.objective, context.source.truth()):
         return {}
     nodes = [node for node in grid.nodes if grid.client(node).test]
     messages = [Message(RecordDict({

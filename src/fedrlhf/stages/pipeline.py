@@ -6,7 +6,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from fedrlhf.config import as_dict, differences
+from fedrlhf.config import as_dict, differences, schema
 from fedrlhf.errors import ConfigError, UserError
 from fedrlhf.files import read_json, write_json
 from fedrlhf.models.runtime import all_cores, prepare_process
@@ -98,13 +98,26 @@ def _check_objective(context: Context, names: list[str]) -> None:
             f"to the stage {stage}, run.stages has {other[stage]}: "
             + ("use run.stages=[partition,rlhf,evaluate]" if stage == "rlhf" else
                "choose objective=dpo or sft, or run.stages with select"))
-    if (context.objective.needs_context and context.config.label.aggregate is None
-            and {"label", "align"} & set(names)):
+    if context.objective.needs_context:
+        _check_context(context.config, names)
+
+
+def _check_context(config: schema.Config, names: list[str]) -> None:
+    """Refuse what leaves a judge without a person's answers."""
+    name = config.objective["_target_"].rpartition(".")[2].lower()
+    settings = config.partition
+    if config.label.aggregate is None and {"label", "align"} & set(names):
         raise ConfigError(
-            f"objective={context.config.objective['_target_'].rpartition('.')[2].lower()} judges "
-            "for a person whose answers stay at the client, so the server cannot label with it: "
-            "let the clients judge with label.aggregate=mean (min, max, adaptive, borda), or use "
-            "run.stages=[partition,select,evaluate]")
+            f"objective={name} judges for a person whose answers stay at the client, so the server "
+            "cannot label with it: let the clients judge with label.aggregate=mean (min, max, "
+            "adaptive, borda), or use run.stages=[partition,select,evaluate]")
+    if "evaluate" in names and settings.validation == 0:
+        raise ConfigError(f"objective={name} knows a client by its validation split, and "
+                          "partition.validation is 0")
+    if "evaluate" in names and settings.pool_training and settings.pool_validation:
+        raise ConfigError(f"objective={name} knows a client by its validation split, and "
+                          "partition.pool_training takes it away: set "
+                          "partition.pool_validation=false")
 
 
 def all_done(context: Context, names: list[str]) -> bool:

@@ -35,7 +35,7 @@ def run(context: Context) -> None:
                           "stage rlhf trains one policy: choose strategy=fedbis or another that "
                           "averages all clients, or strategy=local_only (conf/strategy/)")
     if context.objective.needs_reward:
-        check_weights(context.config, (client.client_id for client in grid.clients))
+        check_weights(context.config, [client.client_id for client in grid.clients])
     start = start_policy(context)
     if start is None:
         start = slot.initial(seed_for(context.config.run.seed, "policy"))

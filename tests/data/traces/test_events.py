@@ -16,7 +16,8 @@ REQUIRED = {"user": "ann", "session": "s", "turn": 0, "prompt": "2 + 2?", "answe
             "policy": {"id": "tutor", "version": "3"}}
 EVERYTHING = {
     **REQUIRED, "time": "2026-01-01T08:00:00Z", "decoding": {"temperature": 0.7},
-    "alternative": {"answer": "5", "side": "second"}, "propensity": 0.5, "task": "t",
+    "alternative": {"answer": "5", "side": "second"}, "propensity": 0.5,
+    "other_log_probs": {"new": -1.5}, "task": "t",
     "skills": ["sums"], "graded": True, "reference_solution": "4", "vote": "up", "ab": "chosen",
     "rating": 5, "edit": "four", "copied": {"characters": 3, "block": 0}, "inserted": True,
     "survival": {"30": 1.0, "600": 0.8}, "no_revert": 0.9,
@@ -65,12 +66,13 @@ def test_the_prompt_becomes_the_project_s(tmp_path: Path) -> None:
 
 
 def test_the_probability_comes_from_either_field() -> None:
-    """log 0.25 means 0.25; without both it is unknown."""
+    """0.25 means log 0.25; without both it is unknown."""
     def made(**fields: float) -> Event:
         return Event.model_validate_json(json.dumps({**REQUIRED, **fields}))
-    assert made(propensity=0.25).behaviour_probability == 0.25
-    assert made(log_prob=math.log(0.25)).behaviour_probability == pytest.approx(0.25)
-    assert made().behaviour_probability is None
+    assert made(propensity=0.25).behaviour_log_prob == pytest.approx(math.log(0.25))
+    assert made(log_prob=math.log(0.25)).behaviour_log_prob == math.log(0.25)
+    assert made(log_prob=-2000.0).behaviour_log_prob == -2000.0  # of a long text
+    assert made().behaviour_log_prob is None
 
 
 @pytest.mark.parametrize(("changed", "field", "reason"), [
@@ -95,6 +97,10 @@ def test_the_probability_comes_from_either_field() -> None:
     ({"ab": "tie"}, "the row", "ab needs the alternative that was shown beside the answer"),
     ({"dwell_ms": 5.0}, "the row", "dwell_ms needs tokens, the answer's length"),
     ({"propensity": 1.0, "log_prob": 0.0}, "the row", "give propensity or log_prob, not both"),
+    ({"other_log_probs": {"new": -1.0}}, "the row",
+     "other_log_probs needs propensity or log_prob beside it"),
+    ({"propensity": 0.5, "other_log_probs": {"new": 0.5}}, "other_log_probs.new",
+     "Input should be less than or equal to 0"),
     ({"followup": {"kind": "thanks", "correction": "x"}}, "followup",
      "a correction needs the kind 'correction'"),
 ])

@@ -116,6 +116,23 @@ def test_a_rapid_burst_is_dropped_and_its_last_hint_worth_nothing() -> None:
     assert rows[1].ignored == (histories.CLICKED_HINT,)
 
 
+@pytest.mark.parametrize(("days", "bucket", "residual"), [
+    (0.0, "middle", 0.425),  # 1 - .575, as if the gamed hint had had no quiz
+    (7.0, "high", 4.9 / 23),  # P(known) = 19/23: 1 - (.9 * 19 + .25 * 4) / 23
+])
+def test_a_quiz_passed_by_a_copied_hint_shows_no_knowledge(days: float, bucket: str,
+                                                           residual: float) -> None:
+    """Only a delayed one is taken in; what the student answers afterwards counts against that."""
+    def quiz(when: float) -> tuple[Quiz, ...]:
+        return (Quiz(item="q", skill="s", correct=True, days_later=when),)
+
+    rows = read(hint(1, 1, final=True, quizzes=quiz(days)),
+                {"skills": ("s",), "quizzes": quiz(0.0)})
+    assert rows[0].evidence == ()
+    assert rows[1].bucket == bucket
+    assert rows[1].evidence == (Evidence("quiz", "right", pytest.approx(residual)),)
+
+
 def test_a_final_hint_that_was_studied_counts() -> None:
     """The same hints at leisure: two requests and the last hint's vote."""
     rows = read(hint(1, 20), hint(2, 20), hint(3, 20, final=True, vote="up"))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fedrlhf.cli import main
 from fedrlhf.config import build, load
 from fedrlhf.data.source import Source, left_out
 from fedrlhf.data.traces.drafts import KINDS
@@ -67,8 +68,9 @@ def test_settings_reach_the_rules() -> None:
 
 
 @pytest.mark.parametrize("override", [
-    "data.reward_lambda=2", "data.kappa=-1", "data.gap=1", "data.cap_per_user=0",
-    "data.feedback_clip=0", "data.gaming_seconds=-1", "data.channels=[fun]", "data.channels=[]"])
+    "data.reward_lambda=2", "data.kappa=-1", "data.gap=1", "data.gap=nan",
+    "data.cap_per_user=0", "data.feedback_clip=0", "data.gaming_seconds=-1",
+    "data.channels=[fun]", "data.channels=[]"])
 def test_refused_settings(override: str) -> None:
     """The message names the key."""
     with pytest.raises(ConfigError, match=override.partition("=")[0]):
@@ -81,7 +83,7 @@ def test_a_file_that_teaches_nothing_is_an_error(tmp_path: Path) -> None:
     row = {"user": "u", "session": "s", "turn": 0, "prompt": "?", "answer": "a",
            "policy": {"id": "p"}}
     path.write_text(f"{json.dumps(row)}\n{{}}\n")
-    with pytest.raises(DataError, match="1 rows that are set aside, 1 no trace"):
+    with pytest.raises(DataError, match="1 rows set aside, 1 no trace"):
         source(path).preferences()
 
 
@@ -117,3 +119,14 @@ def test_the_page_names_every_default() -> None:
     for key, value in re.findall(r"data\.(\w+)=([\d.]+|true|false)`?", PAGE):
         if (key, value) != ("reward_lambda", "1"):  # the second command changes it
             assert str(settings[key]).lower() in (value, f"{value}.0"), key
+
+
+def test_a_site_is_told_what_its_file_did_not_give(tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    """`fedrlhf shard` names every fate that gave nothing; the server never hears of them."""
+    assert main(["shard", "data=traces", f"data.path={EXAMPLE}", "partition.min_pairs=5",
+                 "--client-id", "ann", "--out", str(tmp_path / "ann.jsonl")]) == 0
+    printed = capsys.readouterr().out
+    assert "ann: 4 train, 3 validation, 1 test preferences in" in printed
+    assert "left out of the source: rows set aside (2)" in printed
+    assert "left out of the source: no trace (12)" in printed

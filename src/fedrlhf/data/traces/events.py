@@ -23,6 +23,7 @@ from fedrlhf.types import Prompt, Turn
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 Seconds = Annotated[float, Field(ge=0)]
+LogProb = Annotated[float, Field(le=0)]  # natural
 Violation = Literal["leaked_answer", "unsafe_code"]
 
 
@@ -196,6 +197,7 @@ class Event(_Record):
         alternative: The second answer of an A/B comparison.
         propensity: The policy's probability of this answer (among its candidates).
         log_prob: Its natural logarithm, instead of `propensity`.
+        other_log_probs: The same logarithm for policies that did not answer, by their names.
         task: Id of the exercise.
         skills: The knowledge components that it needs.
         graded: Whether the student's own solution of the task is graded.
@@ -230,7 +232,8 @@ class Event(_Record):
     decoding: dict[str, JsonValue] = Field(default_factory=dict)
     alternative: Alternative | None = None
     propensity: Annotated[float, Field(gt=0, le=1)] | None = None
-    log_prob: Annotated[float, Field(le=0)] | None = None
+    log_prob: LogProb | None = None
+    other_log_probs: dict[Text, LogProb] = Field(default_factory=dict)
     task: Text | None = None
     skills: tuple[Text, ...] = ()
     graded: bool = False
@@ -262,6 +265,8 @@ class Event(_Record):
             raise ValueError("prompt has no turns")
         if self.propensity is not None and self.log_prob is not None:
             raise ValueError("give propensity or log_prob, not both")
+        if self.other_log_probs and self.behaviour_log_prob is None:
+            raise ValueError("other_log_probs needs propensity or log_prob beside it")
         if self.ab is not None and self.alternative is None:
             raise ValueError("ab needs the alternative that was shown beside the answer")
         if self.dwell_ms is not None and self.tokens is None:
@@ -279,9 +284,9 @@ class Event(_Record):
         return tuple(Turn(role=one.role, content=one.content) for one in self.prompt)
 
     @property
-    def behaviour_probability(self) -> float | None:
-        """The policy's probability of the answer, or None where it was not logged."""
-        return self.propensity if self.log_prob is None else math.exp(self.log_prob)
+    def behaviour_log_prob(self) -> float | None:
+        """The policy's log-probability of the answer, or None where it was not logged."""
+        return self.log_prob if self.propensity is None else math.log(self.propensity)
 
     @property
     def key(self) -> tuple[str, str, int]:

@@ -100,8 +100,8 @@ def read_history(rows: Sequence[Logged], tracing: Tracing,
     events = [one.event for one in rows]
     violations = [violations_of(event) for event in events]
     found = [_direct(event, wrong) for event, wrong in zip(events, violations, strict=True)]
-    buckets = _follow_knowledge(events, found, Knowledge(tracing))
     _follow_hints(events, found, gaming_seconds)
+    buckets = _follow_knowledge(events, found, Knowledge(tracing))
     confidences = confidence_by_dwell(events)
     return [Reading(row, _weighted(one, sure), tuple(dict.fromkeys(one.ignored)), wrong, bucket,
                     sure)
@@ -175,14 +175,21 @@ def _follow_knowledge(events: Sequence[Event], found: Sequence[_Found],
     """Add the quizzes' residuals; return what was known before each answer.
 
     A delayed quiz stands in the row of the answer that it tests and is taken in there, although
-    other answers came in between: a file of rows does not say when exactly it was.
+    other answers came in between: a file of rows does not say when exactly it was. A quiz at once
+    after a final hint that was reached by gaming is answered by copying it, so it says nothing
+    about what is known; a delayed one does, although it is no evidence of the hint.
     """
     buckets: list[Bucket] = []
     for event, one in zip(events, found, strict=True):
         buckets.append(knowledge.bucket(event.skills))
         for quiz in sorted(event.quizzes, key=lambda quiz: quiz.days_later):
-            _quiz(quiz, one, knowledge)
+            if _delayed(quiz) or GAMED not in one.ignored:
+                _quiz(quiz, one, knowledge)
     return buckets
+
+
+def _delayed(quiz: Quiz) -> bool:
+    return quiz.days_later >= _DELAYED_DAYS
 
 
 def _quiz(quiz: Quiz, found: _Found, knowledge: Knowledge) -> None:
@@ -194,7 +201,7 @@ def _quiz(quiz: Quiz, found: _Found, knowledge: Knowledge) -> None:
         found.ignored.append(HELPED_QUIZ)
         return
     residual = knowledge.answered(quiz.skill, quiz.correct)
-    family = "later_quiz" if quiz.days_later >= _DELAYED_DAYS else "quiz"
+    family = "later_quiz" if _delayed(quiz) else "quiz"
     found.add(family, "right" if quiz.correct else "wrong", abs(residual))
 
 

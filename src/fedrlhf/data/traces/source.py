@@ -15,7 +15,7 @@ from fedrlhf.data.traces.training_data import Rules, UserData, fate_counts, trai
 from fedrlhf.errors import DataError
 from fedrlhf.types import Preference
 
-BAD_ROWS = "rows that are set aside"
+BAD_ROWS = "rows set aside"
 
 
 class TracesSource:
@@ -25,6 +25,7 @@ class TracesSource:
     which holds one user's file makes the same data of it.
 
     Attributes:
+        reward: What an answer's traces are worth.
         left_out: After `preferences`: how many rows gave none, by why.
     """
 
@@ -39,8 +40,9 @@ class TracesSource:
         self._path = Path(path).expanduser()
         self._instructions = partial(read_instructions, instructions, instructions_revision,
                                      instructions_split, instructions_limit)
-        self._rules = Rules(Reward(reward_lambda, kappa, tuple(channels)), gap, cap_per_user,
-                            feedback_clip, gaming_seconds, Prior() if fit else None)
+        self.reward = Reward(reward_lambda, kappa, tuple(channels))
+        self._rules = Rules(self.reward, gap, cap_per_user, feedback_clip, gaming_seconds,
+                            Prior() if fit else None)
         self.left_out: dict[str, int] = {}
 
     def preferences(self) -> list[Preference]:

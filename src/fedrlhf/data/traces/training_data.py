@@ -57,7 +57,7 @@ class Rules:
                 ("gap", self.gap, 0.0, 1.0), ("cap_per_user", self.cap, 1, None),
                 ("feedback_clip", self.feedback_clip, 1.0, None),
                 ("gaming_seconds", self.gaming_seconds, 0.0, None)):
-            if value < low or high is not None and value >= high:
+            if not value >= low or high is not None and not value < high:  # nor NaN
                 below = "" if high is None else f" and below {high:g}"
                 raise ConfigError(f"data.{name} must be at least {low:g}{below}, got {value}")
 

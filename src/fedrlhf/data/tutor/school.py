@@ -44,7 +44,7 @@ class School:
         if not 0 <= self.gaming_share <= 1:
             raise ConfigError("data.gaming_share must be between 0 and 1, "
                               f"got {self.gaming_share}")
-        if self.choice_noise <= 0:
+        if not self.choice_noise > 0:
             raise ConfigError(f"data.label_noise must be greater than 0, got {self.choice_noise}")
 
     def observe(self, questions: Sequence[str], turns: int,

@@ -62,7 +62,7 @@ class TutorTracesSource:
             ConfigError: A key is out of range or does not fit another one.
         """
         for key in ("heterogeneity", "personal_noise", "leak_liking"):
-            if getattr(self, key) < 0:
+            if not 0 <= getattr(self, key) < float("inf"):
                 raise ConfigError(f"data.{key} must be at least 0, got {getattr(self, key)}")
         if self.turns_per_client < 1:
             raise ConfigError("data.turns_per_client must be at least 1, "
