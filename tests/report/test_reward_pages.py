@@ -1,5 +1,6 @@
 """Rewards on the pages: along the rounds, at the clients, and over the knob lambda."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,21 @@ def test_methods_are_told_apart(tmp_path: Path) -> None:
     assert "The knob lambda" in page
     assert "Lines: personal against shared reward over lambda" in page
     assert "federated: rank correlation with lambda is -1.00 for the shared and +1.00" in page
+
+
+def test_the_page_begins_with_the_rewards_that_were_trained_on(tmp_path: Path) -> None:
+    """The headline says what the rewards gained; a policy gradient's loss is not drawn."""
+    run = run_with(tmp_path, 0.25, 1.0, 2.0).run
+    put(tmp_path / "results.json", {"policy.reward_gain": 1.5, "policy.reward_gain_low": 1.2,
+                                    "policy.reward_gain_high": 1.8})
+    client = {"train_loss": 1e-9, "completions": 8, "reward": 1.0, "shared_reward": 1.0,
+              "personal_reward": 1.0}
+    write_text(tmp_path / "rlhf/rounds.jsonl", json.dumps({
+        "server_round": 1, "cohort": ["ann"], "client_metrics": {"ann": client}}) + "\n")
+    page = page_of(read_artifacts(run))
+    assert ("With lambda = 0.25 the clients&#39; rewards rose by +1.50 [+1.20, +1.80] on held-out "
+            "prompts.") in " ".join(page.split())
+    assert "training loss (nats)" not in page
 
 
 def test_a_run_without_rewards_has_no_such_section(tmp_path: Path) -> None:

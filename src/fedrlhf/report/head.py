@@ -116,6 +116,7 @@ def tiles(artifacts: Artifacts) -> list[Fact]:
                  ("alignment.unseen", "alignment, unseen groups", fixed),
                  ("selector.agreement_personal", "personal selector", percent),
                  ("policy.agreement_personal", "personal tutor", percent),
+                 ("policy.reward_gain", "gain in reward", signed),
                  ("policy.utility_gain", "gain in utility", signed),
                  ("policy.win_rate" if "policy.win_rate" in results else "policy.proxy_win_rate",
                   "win rate", percent)) if name in results]

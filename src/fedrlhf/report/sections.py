@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fedrlhf.report import plots
 from fedrlhf.report.artifacts import Artifacts, Facts, facts, finite, numbers, rows
 from fedrlhf.report.parts import Fact, Section, Table
+from fedrlhf.report.rewards import reward_curve
 from fedrlhf.report.rounds import (
     Round,
     losses_by_selector,
@@ -97,8 +98,10 @@ def selectors(artifacts: Artifacts) -> Section:
     validation = {record.number: record.validation for record in rounds
                   if record.validation is not None}
     chance = str(artifacts.setting("objective._target_")).endswith((".Choice", ".Reward", ".Dpo"))
+    # The loss of a policy gradient says nothing; the section of the rewards shows what it did.
+    drawn = bool(losses) and not reward_curve(artifacts)
     pictures = [plots.learning_curves(losses, validation, warmup_rounds(artifacts)[1],
-                                      chance, artifacts.federated == "rlhf")] if losses else []
+                                      chance, artifacts.federated == "rlhf")] if drawn else []
     rejected = _rejections(rounds)
     title, trained, sent = "The selectors", "a selector", "adapters"
     if artifacts.federated == "rlhf":

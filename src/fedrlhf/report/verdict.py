@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fedrlhf.report.artifacts import Artifacts
+from fedrlhf.report.rewards import reward_curve
 from fedrlhf.report.rounds import strategy_name
 from fedrlhf.report.words import bounds, interval, percent, signed
 
@@ -14,8 +15,8 @@ _TRAINED_BY = {"sft": "supervised fine-tuning", "align": "DPO", "rlhf": "the fed
 def verdict(artifacts: Artifacts) -> str:
     """Return the run's result in one sentence."""
     clauses = [clause for clause in (
-        _selectors(artifacts), _predicted(artifacts.results), _ratings(artifacts.results),
-        _tutor(artifacts)) if clause]
+        _rewards(artifacts), _selectors(artifacts), _predicted(artifacts.results),
+        _ratings(artifacts.results), _tutor(artifacts)) if clause]
     if clauses:
         sentence = "; ".join(clauses)
         return f"{sentence[0].upper()}{sentence[1:]}."
@@ -50,6 +51,17 @@ def judge_phrase(artifacts: Artifacts) -> str:
     if alone:
         return "each client's own selector"
     return "the selectors' vote" if selector_count(artifacts) > 1 else "the selector"
+
+
+def _rewards(artifacts: Artifacts) -> str:
+    """Say what the clients' own rewards became where a policy was trained on them."""
+    results, name = artifacts.results, "policy.reward_gain"
+    if name not in results or not reward_curve(artifacts):
+        return ""
+    clause = (f"with lambda = {artifacts.setting('reward.weight')} the clients' rewards "
+              f"{'rose' if results[name] >= 0 else 'fell'} by {signed(results[name])}"
+              f"{interval(results, name, signed)} on held-out prompts")
+    return clause if shows_difference(results, name, 0.0) else f"{clause}: {NOTHING}"
 
 
 def _selectors(artifacts: Artifacts) -> str:
