@@ -12,6 +12,7 @@ from fedrlhf.evaluation.policy import (
     best_of_curve,
     distinct_share,
     gains,
+    group_gains,
     win_rates,
 )
 from fedrlhf.selectors.voting import tournament_scores
@@ -78,3 +79,11 @@ def test_gains_and_distinct_share() -> None:
     """Mean 2 before and 5 after; 1 of 2 and 2 of 2 texts are different: 3/4."""
     assert gains(np.array([[4.0, 6.0]]), np.array([[1.0, 2.0, 3.0]])) == pytest.approx([3.0])
     assert distinct_share([["a", "a"], ["a", "b"]]) == 0.75
+
+
+def test_group_gains_by_hand() -> None:
+    """Two of group 0 with (1, 3) and (0, 1), one of group 2 with (-1, 0)."""
+    found = group_gains({"a": np.array([1.0, 3.0]), "b": np.array([-1.0, 0.0]),
+                         "c": np.array([0.0, 1.0])}, {"a": 0, "b": 2, "c": 0})
+    assert {group: values.tolist() for group, values in found.items()} == {
+        0: [0.5, 2.0], 2: [-1.0, 0.0]}

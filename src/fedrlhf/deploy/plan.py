@@ -193,11 +193,15 @@ def _server_part(work: Workload) -> Iterator[Part]:
 def _label_lines(work: Workload, count: int, pairs: int) -> list[Line]:
     label = work.config.label
     written = count * label.completions
+    at_clients = label.aggregate is not None
     return [Line("completions", f"{written:,}",
                  f"at most {written * label.sampling.max_new_tokens:,} tokens"),
-            Line("pairs", f"at most {count * pairs:,}", "both orders by every selector"),
+            Line("pairs", f"at most {count * pairs:,}",
+                 "by every client's own judge; what this sends is not counted above" if at_clients
+                 else "both orders by every selector"),
             Line("judging", work.hours(reading_flops(
-                work.models["selector"], count * pairs * work.pair)), "by one selector")]
+                work.models["selector"], count * pairs * work.pair)),
+                 "by one client" if at_clients else "by one selector")]
 
 
 def _align_lines(work: Workload, pairs: int) -> list[Line]:
