@@ -72,6 +72,8 @@ def test_methods_are_told_apart(tmp_path: Path) -> None:
     assert set(knob(runs)) == {"federated", "local only"}
     page = comparison_of(runs)
     assert "The knob lambda" in page
+    assert ("From lambda = 0 to 1, on held-out prompts: federated: personal reward from 0.00 to "
+            "1.00, shared reward from 1.00 to 0.00; local only") in " ".join(page.split())
     assert "Lines: personal against shared reward over lambda" in page
     assert "federated: rank correlation with lambda is -1.00 for the shared and +1.00" in page
 

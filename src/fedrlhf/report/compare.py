@@ -11,7 +11,7 @@ from fedrlhf.report.artifacts import Artifacts, read_artifacts
 from fedrlhf.report.parts import Picture, Section, Table
 from fedrlhf.report.render import render, save
 from fedrlhf.report.rounds import read_rounds, strategy_name
-from fedrlhf.report.sections_rewards import over_the_knob
+from fedrlhf.report.sections_rewards import knob_verdict, over_the_knob
 from fedrlhf.report.seeds import ABSENT, differing, families
 from fedrlhf.report.table import ROWS, show, show_spread
 from fedrlhf.report.verdict import verdict
@@ -51,8 +51,8 @@ def write_comparison(runs: Sequence[RunDirectory], out: Path | None = None) -> P
 def comparison_of(runs: Sequence[Artifacts]) -> str:
     """Return the page as a text; the same files give the same text."""
     names = run_names(runs)
-    overview, results, *others = parts(runs, names)
-    sections = [overview, results, _seeds(runs, names), *others]
+    overview, knob, results, *others = parts(runs, names)
+    sections = [overview, knob, results, _seeds(runs, names), *others]
     return render("comparison.html.j2", title=f"{counted(len(runs), 'run')} · fedrlhf",
                   name=f"Comparison: {listed([plain(name, 40) for name in names])}",
                   verdict=_verdict(runs, names),
@@ -60,8 +60,8 @@ def comparison_of(runs: Sequence[Artifacts]) -> str:
 
 
 def parts(runs: Sequence[Artifacts], names: Sequence[str]) -> list[Section]:
-    """Return what each run shows beside the others: results, pictures, settings."""
-    return [_overview(runs, names), _results(runs, names), over_the_knob(runs),
+    """Return what each run shows beside the others: knob, results, pictures, settings."""
+    return [_overview(runs, names), over_the_knob(runs), _results(runs, names),
             _pictures(runs, names),
             _configuration(runs, names)]
 
@@ -91,8 +91,8 @@ def headings(names: Sequence[str]) -> list[str]:
 
 def _verdict(runs: Sequence[Artifacts], names: Sequence[str]) -> str:
     """Say which run is ahead and which ones cannot be told from it; over seeds, give the means."""
-    if ranking := _ranking(runs):
-        return ranking
+    if told := knob_verdict(runs) or _ranking(runs):
+        return told
     clauses = [clause for clause in (
         _ahead(runs, names, "selector.agreement", "agrees most with held-out preferences"),
         _ahead(runs, names, "policy.agreement",

@@ -7,7 +7,7 @@ from scipy import stats
 from fedrlhf.report import plots_rewards as plots
 from fedrlhf.report.artifacts import Artifacts, facts, numbers
 from fedrlhf.report.parts import Fact, Section, Table
-from fedrlhf.report.rewards import Setting, knob, mean_curves, measured, reward_curve
+from fedrlhf.report.rewards import Point, Setting, knob, mean_curves, measured, reward_curve
 from fedrlhf.report.words import interval, plain, signed
 
 _LEAD = ("Each client's reward has a shared and a personal part; lambda (reward.weight) is the "
@@ -59,6 +59,27 @@ def over_the_knob(runs: Sequence[Artifacts]) -> Section:
     if len(curves) > 1:
         pictures.append(plots.efficiency(curves, middle))
     return Section("knob", "The knob lambda", _LEAD, pictures=pictures, tables=[_table(found)])
+
+
+def knob_verdict(runs: Sequence[Artifacts]) -> str:
+    """Say what each method's rewards do from the smallest to the largest lambda."""
+    found = knob(runs)
+    if not found:
+        return ""
+    moves = []
+    for name, settings in found.items():
+        first, last = settings[0], settings[-1]
+        moves.append(f"{name}: personal reward {_move(first.personal, last.personal)}, shared "
+                     f"reward {_move(first.shared, last.shared)}")
+    weights = sorted({one.weight for settings in found.values() for one in settings})
+    return (f"From lambda = {weights[0]:g} to {weights[-1]:g}, on held-out prompts: "
+            f"{'; '.join(moves)}.")
+
+
+def _move(first: Point, last: Point) -> str:
+    apart = first.high < last.low or last.high < first.low
+    return (f"from {first.value:.2f} to {last.value:.2f}"
+            f"{'' if apart else ' (the intervals overlap)'}")
 
 
 def _middle(found: dict[str, list[Setting]]) -> float:
