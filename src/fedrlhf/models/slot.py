@@ -63,7 +63,8 @@ class Layout:
             found = tensors[name].shape if name in tensors else "nothing"
             if found != shape:
                 raise UserError(f"{folder}: {name} should have shape {shape}, found {found}; "
-                                "it belongs to another model or other settings")
+                                "it belongs to another model or LoRA setting, or to a network of "
+                                "other sizes")
         return np.concatenate([tensors[name].ravel() for name in self.names]).astype(np.float32)
 
 
